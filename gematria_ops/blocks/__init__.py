@@ -1,0 +1,1 @@
+"""Basic blocks, their canonical form, tokens and vocabulary."""

@@ -1,0 +1,1 @@
+"""Data sets of basic blocks: import, merge, split, select, read."""

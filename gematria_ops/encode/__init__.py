@@ -1,0 +1,1 @@
+"""Blocks to the arrays that models read."""

@@ -1,0 +1,1 @@
+"""Byte formats: BHive CSV, TFRecord, protocol buffers."""

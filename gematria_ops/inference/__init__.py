@@ -1,0 +1,1 @@
+"""Prediction, evaluation, reports and the release gate."""

@@ -1,0 +1,1 @@
+"""What both pipelines share: errors, artefacts, run folders, metrics, seeds, commands, the training loop."""
