@@ -1,0 +1,67 @@
+"""What a DAG file or a command's help needs loads without the heavy libraries."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "boto3", "botocore", "iced_x86", "matplotlib", "scipy", "pandas")
+
+LIGHT_MODULES = (
+    "ops_common.artifacts",
+    "ops_common.cli",
+    "ops_common.errors",
+    "ops_common.metrics",
+    "ops_common.object_store",
+    "ops_common.progress",
+    "ops_common.rundir",
+    "ops_common.seeding",
+    "gematria_ops.blocks.basic_block",
+    "gematria_ops.blocks.tokens",
+    "gematria_ops.blocks.vocabulary",
+    "gematria_ops.cli",
+    "gematria_ops.config",
+    "gematria_ops.data.dataset",
+    "gematria_ops.data.selecting",
+    "gematria_ops.data.splitting",
+    "gematria_ops.encode.batching",
+    "gematria_ops.flags",
+    "gematria_ops.formats.bhive_csv",
+    "gematria_ops.formats.proto_codec",
+    "gematria_ops.formats.tfrecord",
+    "gematria_ops.inference.release",
+    "gematria_ops.publish",
+    "gematria_ops.requests",
+    "gematria_ops.run_sequence_model",
+    "gematria_ops.tasks",
+)
+
+# A finder that stands first and refuses the heavy packages: a light module that reaches one, by whatever road, fails.
+PROGRAM = """
+import importlib, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {heavy!r}:
+            raise ImportError("heavy package imported: " + name)
+
+sys.meta_path.insert(0, Refuse())
+importlib.import_module({module!r})
+"""
+
+
+def _import_alone(module: str) -> subprocess.CompletedProcess[str]:
+    program = PROGRAM.format(heavy=HEAVY, module=module)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_light_module_loads_without_heavy_packages(module: str) -> None:
+    finished = _import_alone(module)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_the_check_catches_a_heavy_module() -> None:
+    finished = _import_alone("gematria_ops.training.train")
+    assert finished.returncode != 0
+    assert "heavy package imported" in finished.stderr
