@@ -1,0 +1,40 @@
+"""What all DAGs of this project share: assets, owner, pool, and the nightly schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pendulum
+from airflow.sdk import Asset, AssetOrTimeSchedule
+
+from ops_platform import settings
+from ops_platform.timetable import NightlyTimetable
+
+GEMATRIA_DATASET = Asset("gematria/dataset", extra={"what": "a data set of basic blocks with its vocabulary"})
+GEMATRIA_BUNDLE = Asset("gematria/bundle", extra={"what": "a model that passed its release gate, uploaded"})
+
+TRAINING_POOL = "training"
+"""One training at a time on a machine; the embedded platform creates the pool with one slot."""
+
+START_DATE = pendulum.datetime(2026, 1, 1, tz="UTC")
+DEFAULT_ARGS: dict[str, Any] = {"owner": "model-training"}
+SHARED: dict[str, Any] = {
+    "start_date": START_DATE,
+    "catchup": False,
+    "max_active_runs": 1,
+    "default_args": DEFAULT_ARGS,
+    "render_template_as_native_obj": False,
+}
+
+
+def nightly_or_after(asset: Asset) -> AssetOrTimeSchedule | list[Asset]:
+    """The schedule of a training: at the deployment's nightly time, and whenever an asset is updated.
+
+    Args:
+        asset: The asset.
+
+    Returns:
+        The schedule; without a nightly time (`OPS_NIGHTLY_CRON=off`) only the asset starts the DAG.
+    """
+    cron = settings.load().nightly_cron
+    return AssetOrTimeSchedule(timetable=NightlyTimetable(cron), assets=[asset]) if cron else [asset]

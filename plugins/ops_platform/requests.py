@@ -1,0 +1,118 @@
+"""Requests in Airflow: a pydantic model as the fields of a trigger form, and the first task of every workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from airflow.sdk import Asset, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from pydantic import BaseModel
+
+from gematria_ops.requests import NoDatasetYet, Plan, plan_import, plan_training
+from ops_common.errors import OpsError
+from ops_common.rundir import RunDir
+from ops_platform import settings
+from ops_platform.run_folders import run_dir, safe_name
+
+
+def form_fields(request: type[BaseModel]) -> dict[str, Param]:
+    """The fields of a trigger form, with types, limits, defaults and descriptions from a request model.
+
+    Args:
+        request: A model whose fields all have a default.
+
+    Returns:
+        One `Param` for each field, in the model's order. The scheduler checks a run's conf against their JSON schemas.
+    """
+    schema = request.model_json_schema()
+    fields = {}
+    for name, described in schema["properties"].items():
+        keywords = _flatten(described)
+        keywords["title"] = name
+        fields[name] = Param(keywords.pop("default"), **keywords)
+    return fields
+
+
+def _flatten(described: Mapping[str, Any]) -> dict[str, Any]:
+    """`int | None` is an `anyOf` in pydantic's schema; the form wants one list of types."""
+    keywords = {key: value for key, value in described.items() if key != "anyOf"}
+    for choice in described.get("anyOf", ()):
+        for key, value in choice.items():
+            if key == "type":
+                keywords["type"] = [*keywords.get("type", []), value]
+            elif key != "additionalProperties":
+                keywords[key] = value
+    return keywords
+
+
+@task(task_id="resolve_request", retries=0, multiple_outputs=True)
+def resolve_import() -> Plan:
+    """Check what was asked for, and say where the data set goes."""
+    context = get_current_context()
+
+    def plan(values: Mapping[str, Any], folder: Path) -> Plan:
+        config = settings.load()
+        name = safe_name(context["run_id"])
+        planned = plan_import(values, project_root=config.project_root, data_root=config.data_root, run_name=name)
+        return {**planned, "run_dir": str(folder)}
+
+    return _resolve(context, dict(context["params"]), plan)
+
+
+@task(task_id="resolve_request", retries=0, multiple_outputs=True)
+def resolve_training(dataset: Asset) -> Plan:
+    """Check what was asked for, choose the data set, and say where the run's files go.
+
+    A run that a new data set has started takes that data set, and the settings that its import passed on.
+
+    Args:
+        dataset: The asset whose events start the workflow.
+    """
+    context = get_current_context()
+    values = {**context["params"], **_from_event(context, dataset)}
+
+    def plan(asked: Mapping[str, Any], folder: Path) -> Plan:
+        config = settings.load()
+        return plan_training(
+            asked,
+            project_root=config.project_root,
+            data_root=config.data_root,
+            run_dir=folder,
+            destination=config.destination,
+        )
+
+    return _resolve(context, values, plan)
+
+
+class _Plans(Protocol):
+    def __call__(self, values: Mapping[str, Any], folder: Path, /) -> Plan: ...
+
+
+def _resolve(context: Mapping[str, Any], values: Mapping[str, Any], plan: _Plans) -> Plan:
+    """Make the plan once: a run that is cleared and repeated keeps the data set that it had."""
+    dag_run = context["dag_run"]
+    try:
+        run = RunDir(run_dir(settings.load().runs_root, dag_run.dag_id, dag_run.run_id))
+        planned = run.finished_result("resolve_request", values)
+        if planned is None:
+            planned = plan(values, run.path)
+            run.save_result("resolve_request", values, planned)
+        return planned
+    except NoDatasetYet as error:
+        if dag_run.run_type == "manual":
+            raise AirflowFailException(str(error)) from None
+        raise AirflowSkipException(f"nothing to train on: {error}") from None
+    except OpsError as error:
+        raise AirflowFailException(str(error)) from None
+
+
+def _from_event(context: Mapping[str, Any], dataset: Asset) -> dict[str, Any]:
+    """What the newest asset event that started this run says about data set and settings; empty without one."""
+    events = (context.get("triggering_asset_events") or {}).get(dataset, ())
+    if not events:
+        return {}
+    extra = max(events, key=lambda event: event.timestamp).extra or {}
+    chosen = {"dataset": extra["dataset_dir"]} if extra.get("dataset_dir") else {}
+    return {**chosen, **(extra.get("train_conf") or {})}

@@ -1,0 +1,129 @@
+"""Settings of a deployment: the only file on the DAG side that reads environment variables.
+
+Nothing is read while this module is imported; `load()` reads when it is called, so a changed environment (or a test's
+own mapping) is seen at once. Every variable is listed, with its default, in `.env.example`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops_common.errors import ConfigError
+
+MODES = ("local",)
+
+# Variables that hold secrets of the platform or of a person; a task's process gets only what its connection says.
+_NOT_FOR_CHILDREN = ("AIRFLOW", "_AIRFLOW", "AWS_", "PYTHONDONTWRITEBYTECODE")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one deployment decides; experiments live in config/*.toml, secrets in Airflow connections."""
+
+    project_root: Path
+    """The checkout: where the libraries and config/ stand, and the working folder of every task."""
+    data_root: Path
+    """Data sets are written to `<data_root>/<library>/<name>`."""
+    runs_root: Path
+    """Run folders are written to `<runs_root>/<dag id>/<run>`."""
+    destination: str
+    """Where models are published, unless a run says otherwise."""
+    nightly_cron: str
+    """When the training DAGs start by themselves, UTC; empty: never by time."""
+    mode: str
+    """How tasks run: `local`, as a child process of the worker."""
+    python: str
+    """The interpreter that runs the task commands; it needs the libraries, not Airflow."""
+    s3_connection_id: str
+    """The Airflow connection that holds endpoint and keys of the object store."""
+    stop_grace_seconds: float
+    """How long a stopped task may take to save its state before it is killed."""
+    retries: int
+    """How often a task is tried again after a fault that may pass (a service, a killed process)."""
+    retry_delay_seconds: float
+    """Pause before the first such retry; doubles each time."""
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of this deployment.
+
+    Args:
+        environment: Variables to read instead of those of this process.
+
+    Returns:
+        The settings, all paths absolute.
+
+    Raises:
+        ConfigError: A variable has a value that cannot be used; names the variable.
+    """
+    env = os.environ if environment is None else environment
+    root = Path(env.get("OPS_PROJECT_ROOT") or Path(__file__).parents[2]).absolute()
+    state = root / (env.get("OPS_HOME") or ".ops")
+    return Settings(
+        project_root=root,
+        data_root=root / (env.get("OPS_DATA_ROOT") or state / "data"),
+        runs_root=root / (env.get("OPS_RUNS_ROOT") or state / "runs"),
+        destination=env.get("OPS_DESTINATION") or "s3://models/gematria",
+        nightly_cron=_cron(env.get("OPS_NIGHTLY_CRON", "0 2 * * *")),
+        mode=_mode(env.get("OPS_MODE") or "local"),
+        python=env.get("OPS_PYTHON") or sys.executable,
+        s3_connection_id=env.get("OPS_S3_CONNECTION") or "ops_s3",
+        stop_grace_seconds=_number(env, "OPS_STOP_GRACE_SECONDS", 60.0),
+        retries=int(_number(env, "OPS_RETRIES", 3)),
+        retry_delay_seconds=_number(env, "OPS_RETRY_DELAY_SECONDS", 30.0),
+    )
+
+
+def child_environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a task's process: ours without the platform's secrets, plus what the task was given.
+
+    Args:
+        settings: The deployment's settings.
+        extra: Variables of this task, such as object store credentials.
+
+    Returns:
+        A complete environment for `subprocess`.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_CHILDREN)}
+    path = os.pathsep.join(part for part in (str(settings.project_root), kept.get("PYTHONPATH", "")) if part)
+    return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra}
+
+
+def _mode(value: str) -> str:
+    if value in MODES:
+        return value
+    if value == "pod":
+        raise ConfigError(
+            "OPS_MODE=pod: this version runs tasks as local processes only, not as Kubernetes pods",
+            "set OPS_MODE=local or leave it out",
+        )
+    raise ConfigError(f"OPS_MODE={value}: not a mode", f"allowed: {', '.join(MODES)}")
+
+
+def _cron(value: str) -> str:
+    value = value.strip()
+    if value.lower() in {"", "off", "none"}:
+        return ""
+    if len(value.split()) != 5 and not value.startswith("@"):
+        raise ConfigError(
+            f"OPS_NIGHTLY_CRON={value}: not a cron expression",
+            'five fields, such as "0 2 * * *" for two in the morning UTC, or "off"',
+        )
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ConfigError(f"{name}={text}: not a number", "a number that is not negative")
+    return value
