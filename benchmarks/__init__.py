@@ -1,0 +1,1 @@
+"""Speed and size, measured against plain reference loops; `make benchmarks`."""
