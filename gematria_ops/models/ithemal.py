@@ -1,0 +1,114 @@
+"""The hierarchical LSTM: Ithemal (Mendis et al., 2019), and Ithemal+ as the GRANITE paper (Sýkora et al., 2022) has it.
+
+    tokens -> embedding -> token LSTM -> [h c] of an instruction's last token
+           -> block LSTM -> [h c] of a block's last instruction, or h of every instruction (seq2seq)
+           -> shared ReLU layers -> for each task: ReLU layers, then a linear layer without bias
+
+Bidirectional: the block level is also read backwards, and both directions are concatenated. Unlike the public
+implementation, the shared layers are part of the network and the backward direction reaches the output.
+Specification section 8.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gematria_ops.config import ModelConfig
+from gematria_ops.encode.sequence_batch import SequenceBatch
+from gematria_ops.models.layers import EMBEDDING_LIMIT, Dense, Lstm, VariableStore
+
+
+class ModelOutput(NamedTuple):
+    """What a model answers.
+
+    Attributes:
+        output: [B, K] float32. Cycles per iteration of each block, for each task.
+        deltas: [I, K] float32. What each instruction adds; None unless seq2seq.
+    """
+
+    output: tf.Tensor
+    deltas: tf.Tensor | None
+
+
+class Ithemal(tf.Module):  # type: ignore[misc]
+    """The network with its variables.
+
+    Args:
+        config: Sizes and modes.
+        num_tokens: V, size of the vocabulary.
+        task_names: One output for each, in order.
+        seed: Of the initial weights; negative: different every time.
+    """
+
+    def __init__(self, config: ModelConfig, num_tokens: int, task_names: Sequence[str], seed: int) -> None:
+        super().__init__(name="ithemal")
+        self.config = config
+        self.task_names = tuple(task_names)
+        self._store = store = VariableStore(seed)
+        token_size, block_size = config.token_embedding_size, config.block_embedding_size // 2
+        self._table = store.uniform("token_embedding/table", (num_tokens, token_size), EMBEDDING_LIMIT)
+        self._token_lstm = Lstm(store, "instruction_lstm", token_size, config.instruction_embedding_size // 2)
+        self._block_lstms = [Lstm(store, "block_lstm", config.instruction_embedding_size, block_size)]
+        if config.bidirectional:
+            self._block_lstms.append(Lstm(store, "block_lstm_backward", config.instruction_embedding_size, block_size))
+        width = len(self._block_lstms) * block_size * (1 if config.seq2seq else 2)
+        self._shared = _dense_stack(store, "output_layers", width, config.output_layers)
+        width = self._shared[-1].size if self._shared else width
+        self._heads = [_Head(store, f"task_{name}", width, config.task_output_layers) for name in self.task_names]
+
+    def variables_by_name(self) -> dict[str, tf.Variable]:
+        """Returns all variables under their names in a checkpoint, in a fixed order. All are trainable."""
+        return dict(self._store.by_name)
+
+    def __call__(self, batch: SequenceBatch) -> ModelOutput:
+        """Predicts.
+
+        Args:
+            batch: The blocks, as arrays or tensors.
+
+        Returns:
+            The predictions, in the order of the batch.
+        """
+        embedded = tf.gather(self._table, batch.tokens)  # [T, token size]
+        h, c = self._token_lstm(embedded, *batch.token_trie)  # type: ignore[misc]
+        instructions = tf.gather(tf.concat([h, c], axis=1), batch.instruction_nodes)  # [U, instruction size]
+        features = self._decode_inputs(instructions, batch)  # [B or I, width]
+        for layer in self._shared:
+            features = layer(features)
+        answers = tf.concat([head(features) for head in self._heads], axis=1)  # [B or I, K]
+        if not self.config.seq2seq:
+            return ModelOutput(answers, None)
+        return ModelOutput(tf.math.unsorted_segment_sum(answers, batch.instruction_blocks, batch.num_blocks), answers)
+
+    def _decode_inputs(self, instructions: tf.Tensor, batch: SequenceBatch) -> tf.Tensor:
+        tries = [(batch.block_trie, batch.output_nodes), (batch.backward_trie, batch.backward_output_nodes)]
+        parts = []
+        for lstm, (trie, nodes) in zip(self._block_lstms, tries):
+            h, c = lstm(instructions, *trie)
+            parts.append(tf.gather(h if self.config.seq2seq else tf.concat([h, c], axis=1), nodes))
+        return tf.concat(parts, axis=1)
+
+
+class _Head:
+    """The layers of one task."""
+
+    def __init__(self, store: VariableStore, name: str, input_size: int, layer_sizes: Sequence[int]) -> None:
+        self._layers = _dense_stack(store, name, input_size, layer_sizes)
+        width = self._layers[-1].size if self._layers else input_size
+        self._kernel = store.glorot_uniform(f"{name}/output/kernel", (width, 1))
+
+    def __call__(self, features: tf.Tensor) -> tf.Tensor:
+        for layer in self._layers:
+            features = layer(features)
+        return tf.matmul(features, self._kernel)
+
+
+def _dense_stack(store: VariableStore, name: str, input_size: int, layer_sizes: Sequence[int]) -> list[Dense]:
+    layers = []
+    for index, size in enumerate(layer_sizes):
+        layers.append(Dense(store, f"{name}/dense_{index}", input_size, size))
+        input_size = size
+    return layers

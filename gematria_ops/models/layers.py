@@ -1,0 +1,125 @@
+"""Variables with their initial values, and the layers that the models are made of.
+
+Every variable draws its initial value from its own stream, named after it: the same seed gives the same weights, and
+another layer more or less changes nothing for the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from gematria_ops.models.prefix_lstm import lstm_over_trie
+from ops_common.seeding import stream
+
+EMBEDDING_LIMIT = 0.05
+
+
+class VariableStore:
+    """Creates variables by name and keeps them in the order of their creation.
+
+    Args:
+        seed: Of the initial values.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.by_name: dict[str, tf.Variable] = {}
+
+    def uniform(self, name: str, shape: Sequence[int], limit: float) -> tf.Variable:
+        """Adds a variable drawn from uniform(-limit, limit)."""
+        return self._add(name, self._random(name).uniform(-limit, limit, shape))
+
+    def glorot_uniform(self, name: str, shape: tuple[int, int]) -> tf.Variable:
+        """Adds a kernel drawn from uniform(-l, l) with l = sqrt(6 / (rows + columns)); Glorot and Bengio, 2010."""
+        return self.uniform(name, shape, math.sqrt(6 / sum(shape)))
+
+    def glorot_normal_bias(self, name: str, size: int) -> tf.Variable:
+        """Adds a bias drawn as Keras' glorot_normal draws a vector.
+
+        A normal distribution cut off at two standard deviations, then of variance 2 / (fan in + fan out) = 1 / size.
+        """
+        random = self._random(name)
+        values = random.standard_normal(size)
+        while (outside := np.abs(values) > 2).any():
+            values[outside] = random.standard_normal(int(outside.sum()))
+        # The deviation of a standard normal distribution cut off at two.
+        return self._add(name, values / 0.87962566103423978 / math.sqrt(size))
+
+    def orthogonal(self, name: str, shape: tuple[int, int]) -> tf.Variable:
+        """Adds a matrix with orthonormal rows or columns, uniform among those; Saxe et al., 2013."""
+        rows, columns = shape
+        q, r = np.linalg.qr(self._random(name).standard_normal((max(shape), min(shape))))
+        q *= np.sign(np.diag(r))
+        return self._add(name, q if rows >= columns else q.T)
+
+    def constant(self, name: str, values: np.ndarray) -> tf.Variable:
+        """Adds a variable with given initial values."""
+        return self._add(name, values)
+
+    def _random(self, name: str) -> np.random.Generator:
+        return stream(self._seed, "weights", name)
+
+    def _add(self, name: str, values: np.ndarray) -> tf.Variable:
+        if name in self.by_name:
+            raise ValueError(f"there are two variables named {name}")
+        variable = tf.Variable(values.astype(np.float32), name=name.rpartition("/")[2])
+        self.by_name[name] = variable
+        return variable
+
+
+class Dense:
+    """A fully connected layer with ReLU.
+
+    Args:
+        store: Where the variables are added.
+        name: Prefix of their names.
+        input_size: Width of the input.
+        size: Width of the output.
+    """
+
+    def __init__(self, store: VariableStore, name: str, input_size: int, size: int) -> None:
+        self._kernel = store.glorot_uniform(f"{name}/kernel", (input_size, size))
+        self._bias = store.glorot_normal_bias(f"{name}/bias", size)
+        self.size = size
+
+    def __call__(self, values: tf.Tensor) -> tf.Tensor:
+        """Applies the layer: [N, input size] to [N, size]."""
+        return tf.nn.relu(tf.matmul(values, self._kernel) + self._bias)
+
+
+class Lstm:
+    """An LSTM over forests of prefixes.
+
+    Args:
+        store: Where the variables are added.
+        name: Prefix of their names.
+        input_size: Width of the input.
+        size: D, width of h and of c.
+    """
+
+    def __init__(self, store: VariableStore, name: str, input_size: int, size: int) -> None:
+        self._kernel = store.glorot_uniform(f"{name}/kernel", (input_size, 4 * size))
+        self._recurrent_kernel = store.orthogonal(f"{name}/recurrent_kernel", (size, 4 * size))
+        # Gates i, f, g, o: a network forgets nothing to begin with (forget bias 1).
+        self._bias = store.constant(f"{name}/bias", np.repeat([0.0, 1.0, 0.0, 0.0], size))
+
+    def __call__(
+        self, inputs: tf.Tensor, symbols: tf.Tensor, parents: tf.Tensor, level_splits: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Reads the inputs along the paths of a forest.
+
+        Args:
+            inputs: [R, input size]. What each symbol stands for; projected once, however often it is read.
+            symbols: See PrefixTrie.
+            parents: See PrefixTrie.
+            level_splits: See PrefixTrie.
+
+        Returns:
+            h and c of every node, each [P, D].
+        """
+        projected = tf.matmul(inputs, self._kernel) + self._bias  # [R, 4D]
+        return lstm_over_trie(projected, self._recurrent_kernel, symbols, parents, level_splits)
