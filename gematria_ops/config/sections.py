@@ -86,7 +86,7 @@ class ModelConfig(Section):
     task_output_layers: LayerSizes = setting(
         (), "gematria_task_output_layers", "Sizes of the decoder layers of each task, comma-separated.", as_text=True
     )
-    bidirectional: bool = setting(False, "gematria_bidirectional", "Read tokens and instructions in both directions.")
+    bidirectional: bool = setting(False, "gematria_bidirectional", "Read the instructions of a block in both directions.")
     seq2seq: bool = setting(
         False, "gematria_seq2seq", "Predict a contribution for every instruction; a block is the sum of its own."
     )
