@@ -13,11 +13,11 @@ from gematria_ops.tasks import build_vocabulary, import_bhive
 DOC = """
 ### Import BHive measurements
 
-Reads CSV files of measured basic blocks (`<hex>,<cycles for 100 iterations>`), one file per microarchitecture, and writes
-one data set: a record per block with every measurement of it, split by a hash of the block into training, validation and
-test parts. The vocabulary comes from the training part. **Trigger** with the form, or:
+Reads CSV files of measured basic blocks (`<hex>,<cycles for 100 iterations>`), one file per microarchitecture, and
+writes one data set: a record per block with every measurement of it, split by a hash of the block into training,
+validation and test parts. The vocabulary comes from the training part. **Trigger** with the form, or:
 
-    airflow dags trigger gematria_import --conf '{"csv_files": ["hsw.csv"], "source_names": ["bhive: hsw"], "dataset": "hsw"}'
+    airflow dags trigger gematria_import --conf '{"csv_files": ["hsw.csv"], "source_names": ["bhive: hsw"]}'
 
 When it has succeeded, **gematria_train** starts on the new data set, with the settings in `train_conf`.
 """

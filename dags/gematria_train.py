@@ -19,8 +19,8 @@ data set has been imported, with the form (**Trigger**), or with:
 
     airflow dags trigger gematria_train --conf '{"training_steps": 20000, "max_mape_percent": 15}'
 
-A killed training continues from its last checkpoint when the task is tried again. A model that does not pass the gate is
-not uploaded; its report stays in the run folder.
+A killed training continues from its last checkpoint when the task is tried again. A model that does not pass the gate
+is not uploaded; its report stays in the run folder.
 """
 
 

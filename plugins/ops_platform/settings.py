@@ -16,8 +16,20 @@ from ops_common.errors import ConfigError
 
 MODES = ("local",)
 
-# Variables that hold secrets of the platform or of a person; a task's process gets only what its connection says.
-_NOT_FOR_CHILDREN = ("AIRFLOW", "_AIRFLOW", "AWS_", "PYTHONDONTWRITEBYTECODE")
+TRAINING_POOL = "training"
+"""Airflow pool of the training tasks: one slot, so one training at a time. The embedded platform makes it."""
+
+PORT_VARIABLES = {
+    "airflow": ("OPS_AIRFLOW_PORT", 8080),
+    "s3": ("OPS_S3_PORT", 9000),
+    "worker_logs": ("OPS_WORKER_LOG_PORT", 8793),
+    "trigger_logs": ("OPS_TRIGGER_LOG_PORT", 8794),
+}
+"""Ports of the embedded platform: the variable that asks for one, and the usual one."""
+
+# Secrets of a platform or of a person do not belong into a process that was not given them; and without bytecode every
+# process compiles its libraries anew, which more than doubles its start.
+_NOT_PASSED_ON = ("AIRFLOW", "_AIRFLOW", "AWS_", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +38,10 @@ class Settings:
 
     project_root: Path
     """The checkout: where the libraries and config/ stand, and the working folder of every task."""
+    home: Path
+    """Everything that the embedded platform writes, unless it is told otherwise below."""
     data_root: Path
-    """Data sets are written to `<data_root>/<library>/<name>`."""
+    """Data sets are written to `<data_root>/<name>`."""
     runs_root: Path
     """Run folders are written to `<runs_root>/<dag id>/<run>`."""
     destination: str
@@ -46,6 +60,8 @@ class Settings:
     """How often a task is tried again after a fault that may pass (a service, a killed process)."""
     retry_delay_seconds: float
     """Pause before the first such retry; doubles each time."""
+    asked_ports: Mapping[str, int]
+    """Ports of the embedded platform that were asked for, by service; the others are chosen."""
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
@@ -65,6 +81,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     state = root / (env.get("OPS_HOME") or ".ops")
     return Settings(
         project_root=root,
+        home=state,
         data_root=root / (env.get("OPS_DATA_ROOT") or state / "data"),
         runs_root=root / (env.get("OPS_RUNS_ROOT") or state / "runs"),
         destination=env.get("OPS_DESTINATION") or "s3://models/gematria",
@@ -75,7 +92,15 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         stop_grace_seconds=_number(env, "OPS_STOP_GRACE_SECONDS", 60.0),
         retries=int(_number(env, "OPS_RETRIES", 3)),
         retry_delay_seconds=_number(env, "OPS_RETRY_DELAY_SECONDS", 30.0),
+        asked_ports={
+            service: _port(env, variable) for service, (variable, _) in PORT_VARIABLES.items() if env.get(variable)
+        },
     )
+
+
+def inherited_environment() -> dict[str, str]:
+    """The variables of this process that a process of ours may have: all but secrets and bytecode switches."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
 
 
 def child_environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
@@ -88,7 +113,7 @@ def child_environment(settings: Settings, extra: Mapping[str, str]) -> dict[str,
     Returns:
         A complete environment for `subprocess`.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_FOR_CHILDREN)}
+    kept = inherited_environment()
     path = os.pathsep.join(part for part in (str(settings.project_root), kept.get("PYTHONPATH", "")) if part)
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra}
 
@@ -114,6 +139,13 @@ def _cron(value: str) -> str:
             'five fields, such as "0 2 * * *" for two in the morning UTC, or "off"',
         )
     return value
+
+
+def _port(env: Mapping[str, str], name: str) -> int:
+    text = env[name]
+    if not (text.isdigit() and 1 <= int(text) <= 65535):
+        raise ConfigError(f"{name}={text}: not a port", "a number from 1 to 65535")
+    return int(text)
 
 
 def _number(env: Mapping[str, str], name: str, default: float) -> float:
