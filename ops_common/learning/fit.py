@@ -103,16 +103,15 @@ def fit(
     Args:
         workload: What is trained.
         plan: How long, and how often to save, report and validate.
-        checkpoints: Where the state is kept; the newest checkpoint there is where training begins. None: nowhere.
+        checkpoints: Where the state is kept; training begins from the newest one there. None: nowhere.
         initialize: Called when there is no checkpoint to begin from, e.g. for a warm start.
         validate: Given the global step, returns figures on held-out data for the metrics file.
-        metrics_path: Metrics file; records after the checkpoint that training begins from are dropped.
+        metrics_path: Metrics file; records of steps that are now done again are dropped.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and a checkpoint written.
         DataError: The loss or a weight is not finite; the message names the batch. The last checkpoint is sound.
-        ConfigError: The newest checkpoint belongs to another model.
-        ArtifactError: The checkpoints are torn, or cannot be written.
+        ConfigError, ArtifactError: The newest checkpoint is another model's; all are torn; the disk is full.
     """
     variables = workload.variables_by_name()
     saved_step = _start(variables, checkpoints, initialize, metrics_path)
@@ -120,12 +119,7 @@ def fit(
     meter = Meter(first_step)
     saving, reporting = Timer(plan.save), Timer(plan.report)
 
-    num_to_do = max(plan.num_steps - step, 0) if plan.num_steps > 0 else None
-    with (
-        stop_signals() as stop,
-        _batches_ahead(workload.make_batch, step) as batches,
-        Progress("train", num_to_do, "steps") as progress,
-    ):
+    with stop_signals() as stop, _batches_ahead(workload, step) as batches, _progress(plan, step) as progress:
         while plan.num_steps <= 0 or step < plan.num_steps:
             batch = next(batches)
             outcome = workload.train_step(batch)
@@ -138,8 +132,8 @@ def fit(
             is_out_of_time = 0 < plan.max_seconds <= meter.wall_seconds
             is_last = step == plan.num_steps or is_out_of_time or is_stopped
             if reporting.is_due(step) or is_last or step == first_step + 1:
-                values = {"loss": outcome.loss, **meter.rates(), **workload.report(step, batch, outcome)}
-                _append(metrics_path, step, values)
+                told = workload.report(step, batch, outcome)
+                _append(metrics_path, step, {"loss": outcome.loss, **meter.rates(), **told})
             if checkpoints is not None and (saving.is_due(step) or is_last):
                 _check_weights(workload, step, batch, variables)
                 checkpoints.save(variables, step)
@@ -152,6 +146,10 @@ def fit(
         if stop.signal is not None:
             raise stop.as_error(step, saved_step)
     return meter.summary()
+
+
+def _progress(plan: Plan, step: int) -> Progress:
+    return Progress("train", max(plan.num_steps - step, 0) if plan.num_steps > 0 else None, "steps")
 
 
 def _is_validation_due(plan: Plan, step: int, is_last: bool) -> bool:
@@ -211,14 +209,14 @@ def _not_finite(workload: Workload[Batch, Any], step: int, batch: Batch, what: s
 
 
 @contextmanager
-def _batches_ahead(make_batch: Callable[[int], Batch], step: int) -> Iterator[Iterator[Batch]]:
+def _batches_ahead(workload: Workload[Batch, Any], step: int) -> Iterator[Iterator[Batch]]:
     """Make the batches of this and the next steps in one background thread, so that the trainer finds them ready."""
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as executor:
 
         def batches() -> Iterator[Batch]:
             ahead: deque[Future[Batch]] = deque()
             for next_step in count(step):
-                ahead.append(executor.submit(make_batch, next_step))
+                ahead.append(executor.submit(workload.make_batch, next_step))
                 if len(ahead) > NUM_BATCHES_AHEAD:
                     yield ahead.popleft().result()
 
