@@ -21,7 +21,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -118,12 +118,24 @@ def load_config(section: type[C], path: Path | None, overrides: Sequence[str] = 
     return build_config(section, values, where=where)
 
 
-def build_config(section: type[C], values: Mapping[str, Any], where: str = "settings") -> C:
-    """Check nested values and build the configuration; ``where`` begins every error message."""
+def build_config(
+    section: type[C], values: Mapping[str, Any], where: str = "settings", spell: Callable[[str], str] = str
+) -> C:
+    """Check nested values and build the configuration.
+
+    Args:
+        section: The configuration class.
+        values: Nested values, as TOML gives them.
+        where: Begins every error message: the file, or "command line".
+        spell: Turns a dotted key into the name that the user gave, for error messages.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is out of range.
+    """
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        raise _config_error(section, error, where) from None
+        raise _config_error(section, error, where, spell) from None
 
 
 def _apply_override(values: dict[str, Any], override: str, known: Mapping[str, Setting]) -> None:
@@ -163,10 +175,13 @@ def _nearest(key: str, known: Mapping[str, object]) -> str:
     return f"did you mean {close[0]!r}?" if close else "known settings: " + ", ".join(sorted(known))
 
 
-def _config_error(section: type[Section], error: ValidationError, where: str) -> ConfigError:
+def _config_error(
+    section: type[Section], error: ValidationError, where: str, spell: Callable[[str], str]
+) -> ConfigError:
     known = {setting.key: setting for setting in walk_settings(section)}
     problems = error.errors(include_url=False)
     lines, hint = [], ""
+    told = set()
     for problem in problems[:MAX_REPORTED_ERRORS]:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
@@ -176,8 +191,11 @@ def _config_error(section: type[Section], error: ValidationError, where: str) ->
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "enum" and key in known:
             message = "must be one of " + ", ".join(getattr(known[key].field.annotation, "__members__", ()))
-        given = f" (given: {problem['input']!r})" if key and not isinstance(problem["input"], dict) else ""
-        lines.append(f"{where}: {key}: {message}{given}" if key else f"{where}: {message}")
+        if not key:
+            lines.append(f"{where}: {message}")  # a rule between settings, which names them itself
+        elif spell(key) not in told:  # one message is enough for a list, of which several items are wrong
+            lines.append(f"{where}: {spell(key)}: {message} (given: {problem['input']!r})")
+            told.add(spell(key))
     if len(problems) > MAX_REPORTED_ERRORS:
         lines.append(f"... and {len(problems) - MAX_REPORTED_ERRORS} more")
     return ConfigError("\n".join(lines), hint=hint)

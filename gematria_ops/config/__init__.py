@@ -20,6 +20,7 @@ from gematria_ops.config.sections import (
     OutputConfig,
     SummaryConfig,
     TokensConfig,
+    ValidationConfig,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "SummaryConfig",
     "ThroughputSelection",
     "TokensConfig",
+    "ValidationConfig",
 ]

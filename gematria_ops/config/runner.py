@@ -36,6 +36,7 @@ class RunnerConfig(Section):
     batch: sections.BatchConfig = sections.BatchConfig()
     checkpoint: sections.CheckpointConfig = sections.CheckpointConfig()
     summary: sections.SummaryConfig = sections.SummaryConfig()
+    validation: sections.ValidationConfig = sections.ValidationConfig()
     distributed: sections.DistributedConfig = sections.DistributedConfig()
     output: sections.OutputConfig = sections.OutputConfig()
 

@@ -2,7 +2,7 @@
 
 Flag names, types, defaults and validators are those of the public runner; a flag of ours alone begins with "(ours)".
 Read from top to bottom: what is trained (model, loss, optimizer), on what (tokens, input, batch), what is written while
-it trains (checkpoint, summary), where it runs (distributed), and what comes out (output).
+it trains (checkpoint, summary, validation), where it runs (distributed), and what comes out (output).
 
 A range is checked here, a rule between settings in ``runner.py``.
 """
@@ -86,7 +86,9 @@ class ModelConfig(Section):
     task_output_layers: LayerSizes = setting(
         (), "gematria_task_output_layers", "Sizes of the decoder layers of each task, comma-separated.", as_text=True
     )
-    bidirectional: bool = setting(False, "gematria_bidirectional", "Read the instructions of a block in both directions.")
+    bidirectional: bool = setting(
+        False, "gematria_bidirectional", "Read the instructions of a block in both directions."
+    )
     seq2seq: bool = setting(
         False, "gematria_seq2seq", "Predict a contribution for every instruction; a block is the sum of its own."
     )
@@ -235,6 +237,20 @@ class SummaryConfig(Section):
     )
     run_tf_profiler: bool = setting(False, "gematria_run_tf_profiler", "Start TensorFlow's profiler server.")
     tf_profiler_port: Port = setting(6009, "gematria_tf_profiler_port", "Port of the profiler server.")
+
+
+class ValidationConfig(Section):
+    """Held-out blocks that are predicted now and then while training, for the learning curve."""
+
+    files: CommaWords = setting(
+        (),
+        "gematria_validation_input_file",
+        "(ours) TFRecord files of held-out blocks, comma-separated; none: no curve.",
+    )
+    every_steps: PositiveInt = setting(1000, "gematria_validation_steps", "(ours) Predict them every N steps.")
+    max_blocks: NaturalInt = setting(
+        5000, "gematria_validation_max_blocks", "(ours) How many of them, drawn once with the seed; 0: all."
+    )
 
 
 class DistributedConfig(Section):

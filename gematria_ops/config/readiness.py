@@ -1,0 +1,85 @@
+"""What an action needs before it can begin, and what this version refuses: each with the flag's name and a way out.
+
+A setting that would have no effect is refused here or warned about; none is ignored in silence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from gematria_ops.config.choices import Action
+from gematria_ops.config.runner import RunnerConfig, spell
+from ops_common.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+_ACTIONS_OF_LATER: dict[Action, str] = {
+    Action.EVAL: "evaluate a finished run with `python -m gematria_ops evaluate-model`, or give "
+    "--gematria_validation_input_file while training",
+    Action.EXPORT_GRAPH_DEF: "use the checkpoint, or the bundle (weights, vocabulary and settings) of a training run",
+}
+
+_LATER: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
+    ("distributed.num_replicas", lambda config: config.distributed.num_replicas > 1, "train with one worker"),
+    (
+        "distributed.num_replicas_to_aggregate",
+        lambda config: config.distributed.num_replicas_to_aggregate > 1,
+        "train with one worker, and a larger --gematria_max_blocks_in_batch",
+    ),
+    ("distributed.ps_tasks", lambda config: config.distributed.ps_tasks > 0, "train without parameter servers"),
+    ("distributed.task_index", lambda config: config.distributed.task_index > 0, "start the chief (0) only"),
+    ("distributed.master", lambda config: bool(config.distributed.master), "train in this process"),
+]
+
+_NOT_FOR_SEQUENCES: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
+    (
+        "tokens.annotation_names_file",
+        lambda config: bool(config.tokens.annotation_names_file),
+        "sequence models do not read instruction annotations; leave it out",
+    ),
+    (
+        "optimizer.trained_variables",
+        lambda config: bool(config.optimizer.trained_variables),
+        "sequence models have no groups of variables; leave it out to train everything",
+    ),
+]
+
+
+def check_sequence_model(config: RunnerConfig) -> None:
+    """Check that the sequence-model runner can do what it is told; warn about what has no effect.
+
+    Raises:
+        ConfigError: The action needs a file that was not named, or a feature is not there; the message names the
+            setting and its flag.
+    """
+    if config.action in _ACTIONS_OF_LATER:
+        raise ConfigError(
+            f"{spell('action')} {config.action.value} is not available yet", hint=_ACTIONS_OF_LATER[config.action]
+        )
+    for key, is_used, advice in _LATER:
+        if is_used(config):
+            raise ConfigError(f"{spell(key)}: training by several workers is not available yet", hint=advice)
+    for key, is_used, advice in _NOT_FOR_SEQUENCES:
+        if is_used(config):
+            raise ConfigError(f"{spell(key)} cannot be used with a sequence model", hint=advice)
+    _check_files(config)
+    _warn(config)
+
+
+def _check_files(config: RunnerConfig) -> None:
+    needed = {"tokens.file": config.tokens.file, "input.files": config.input.files}
+    if config.action is Action.PREDICT:
+        needed |= {"output.file": config.output.file, "checkpoint.file": config.checkpoint.file}
+    for key, value in needed.items():
+        if not value:
+            raise ConfigError(f"{spell(key)} is required for the action {config.action.value}")
+
+
+def _warn(config: RunnerConfig) -> None:
+    if not config.distributed.synchronous:
+        logger.warning("%s has no effect with one worker", spell("distributed.synchronous"))
+    if (config.optimizer.grad_clip_norm or 0) < 0:
+        logger.warning("%s is negative: gradients are not clipped", spell("optimizer.grad_clip_norm"))
+    if config.action is Action.TRAIN and not config.checkpoint.directory:
+        logger.warning("%s is not set: nothing of this training is kept", spell("checkpoint.directory"))
