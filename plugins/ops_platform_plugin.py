@@ -1,13 +1,23 @@
-"""Registers with Airflow what `ops_platform` adds to it."""
+"""Registers with Airflow what `ops_platform` adds to it: the nightly timetable and the report pages."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
+from ops_platform.report_pages import EVALUATION_PAGE, URL_PREFIX, LazyApp
 from ops_platform.timetable import NightlyTimetable
 
 
 class OpsPlatformPlugin(AirflowPlugin):
-    """The nightly timetable."""
+    """What Airflow is told about."""
 
     name = "ops_platform"
-    timetables = [NightlyTimetable]  # noqa: RUF012 - how Airflow declares it
+    timetables = [NightlyTimetable]  # noqa: RUF012 - how Airflow declares it, here and below
+    fastapi_apps = [{"app": LazyApp(), "url_prefix": URL_PREFIX, "name": "ops_platform"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Evaluation",
+            "href": f"{URL_PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}/reports/{EVALUATION_PAGE}",
+            "destination": "dag_run",
+            "url_route": "evaluation",
+        }
+    ]

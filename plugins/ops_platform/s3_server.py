@@ -28,10 +28,10 @@ from ops_common.processes import start_process, stop_process_group, wait_until
 REGION = "us-east-1"
 
 
-def command(data_dir: Path, host: str, port: int) -> list[str]:
+def command(data_dir: Path, host: str, port: int, buckets: Sequence[str] = ()) -> list[str]:
     """The command that serves a folder; it takes the keys from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`."""
     place = ["--data-dir", str(data_dir), "--host", host, "--port", str(port)]
-    return [sys.executable, "-m", "ops_platform.s3_server", *place]
+    return [sys.executable, "-m", "ops_platform.s3_server", *place, *(f"--bucket={name}" for name in buckets)]
 
 
 def client_environment(endpoint: str, access_key: str, secret_key: str) -> dict[str, str]:
@@ -52,6 +52,7 @@ def start(
     *,
     access_key: str,
     secret_key: str,
+    buckets: Sequence[str] = (),
     timeout_seconds: float = 30.0,
 ) -> subprocess.Popen[bytes]:
     """Starts the server and waits until it answers a signed request.
@@ -63,6 +64,7 @@ def start(
         log_path: The server's log.
         access_key: The only access key that it accepts.
         secret_key: The secret that belongs to it.
+        buckets: Buckets to make when they are missing.
         timeout_seconds: How long it may take.
 
     Returns:
@@ -80,7 +82,7 @@ def start(
         **client_environment(endpoint, access_key, secret_key),
         "PYTHONPATH": os.pathsep.join([str(project_root), str(package_root)]),
     }
-    server = start_process(command(data_dir, host, port), log_path, env=environment)
+    server = start_process(command(data_dir, host, port, buckets), log_path, env=environment)
     try:
         wait_until(
             lambda: is_ready(endpoint, access_key, secret_key),
@@ -148,9 +150,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True, help="where the objects are kept")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
+    parser.add_argument("--bucket", action="append", default=[], help="bucket to make when missing; repeatable")
     arguments = parser.parse_args(argv)
     try:
-        buckets = _prepare(arguments.data_dir)
+        buckets = _prepare(arguments.data_dir, arguments.bucket)
         rclone, options = _rclone_command(buckets, arguments.data_dir / "cache", arguments.host, arguments.port)
         os.execve(rclone, [rclone, *options], _rclone_environment(os.environ))
     except OpsError as error:
@@ -158,10 +161,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def _prepare(data_dir: Path) -> Path:
+def _prepare(data_dir: Path, names: Sequence[str]) -> Path:
     """Makes and locks the data folder, clears unfinished uploads away; returns the folder of the buckets."""
     buckets = data_dir / "buckets"
-    buckets.mkdir(parents=True, exist_ok=True)
+    for folder in (buckets, *(buckets / name for name in names)):
+        folder.mkdir(parents=True, exist_ok=True)
     # Left open and inherited on purpose: the lock lives exactly as long as rclone does.
     lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     os.set_inheritable(lock, True)

@@ -153,6 +153,7 @@ def service_environment(layout: Layout, ports: Mapping[str, int]) -> dict[str, s
         f"AIRFLOW_CONN_{config.s3_connection_id.upper()}": json.dumps(connection),
         "PYTHONPATH": os.pathsep.join([str(config.project_root), str(config.project_root / "plugins")]),
         "PYTHONUNBUFFERED": "1",
+        "SPT_NOENV": "1",  # Airflow's process titles shall not overwrite the environment, by which we find processes
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
     }
 

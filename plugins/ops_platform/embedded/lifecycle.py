@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -233,9 +233,19 @@ def _stop(layout: Layout, instance: Instance, say: Say) -> bool:
         if name in by_name:
             services.signal_service(by_name[name], signal.SIGTERM)
     services.wait_until_gone([by_name[name] for name in ("dag-processor", "triggerer") if name in by_name], 10)
-    num_left = services.end_marked(instance.id, 10)
+    num_left = services.end_processes(lambda: _all_processes(instance), 10)
     layout.state_path.unlink(missing_ok=True)
     return bool(num_left or guards or scheduler is not None)
+
+
+def _all_processes(instance: Instance) -> list[psutil.Process]:
+    """Everything that runs for an instance: what carries its mark, and what was started, should it hide the mark."""
+    found = {process.pid: process for process in services.find_marked(instance.id)}
+    for service in instance.services:
+        if service.is_running() and service.pid not in found:
+            with suppress(psutil.Error):
+                found[service.pid] = psutil.Process(service.pid)
+    return list(found.values())
 
 
 def _running_tasks(instance: Instance) -> list[Service]:

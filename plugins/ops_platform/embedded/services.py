@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,22 +105,27 @@ def wait_until_gone(services: Iterable[Service], seconds: float) -> list[Service
     return left
 
 
-def end_marked(instance: str, grace_seconds: float) -> int:
-    """End every process with an instance's mark: SIGTERM, and SIGKILL for what is left after the grace time.
+def end_processes(find: Callable[[], list[psutil.Process]], grace_seconds: float) -> int:
+    """End processes: SIGTERM, and SIGKILL for what is left after the grace time.
+
+    Args:
+        find: Finds the processes; asked again after each signal, for what was started meanwhile.
+        grace_seconds: How long SIGTERM may take.
 
     Returns:
         How many processes there were.
+
+    Raises:
+        ServiceError: Some are still there after SIGKILL; names them.
     """
-    processes = find_marked(instance)
+    processes = find()
     num_found = len(processes)
-    for number, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 10.0)):
+    for number, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0), (signal.SIGKILL, 5.0)):
         for process in processes:
-            try:
+            with suppress(psutil.Error):
                 process.send_signal(number)  # checks that the id still means the same process
-            except psutil.Error:
-                continue
         psutil.wait_procs(processes, timeout=seconds)
-        processes = find_marked(instance)  # also what was started meanwhile
+        processes = find()
         if not processes:
-            break
-    return num_found
+            return num_found
+    raise ServiceError(f"still running after SIGKILL: processes {', '.join(str(p.pid) for p in processes)}")

@@ -1,0 +1,192 @@
+"""The main job of `make run`: import the samples, let the training start by itself, check and show what came out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gematria_ops.inference.evaluation_report import EvaluationReport, read_report_json
+from ops_common.errors import ArtifactError, OpsError, ServiceError
+from ops_common.rundir import RunDir
+from ops_platform import s3_server
+from ops_platform.embedded import layout as places
+from ops_platform.embedded.airflow_api import AirflowApi
+from ops_platform.embedded.layout import Layout
+from ops_platform.embedded.lifecycle import Instance, api_of
+from ops_platform.embedded.watching import Say, TrainingProgress, wait_for_run
+from ops_platform.report_pages import report_url
+from ops_platform.run_folders import run_dir
+
+IMPORT, TRAIN = "gematria_import", "gematria_train"
+REQUEST_FILE = "config/gematria/sample_request.json"
+_START_LIMIT_SECONDS = 90.0
+_NUM_LOG_LINES = 25
+
+
+def run_main_job(layout: Layout, instance: Instance, console: Console, say: Say) -> int:
+    """Run the whole main job on the running platform.
+
+    Args:
+        layout: Where the platform stands.
+        instance: The running platform.
+        console: Where the table goes.
+        say: Takes a line about what is going on.
+
+    Returns:
+        0 when both workflows succeeded and everything that is printed exists; 1 otherwise.
+
+    Raises:
+        OpsError: Airflow does not answer, or refuses the request.
+    """
+    api = api_of(instance)
+    conf = json.loads((layout.config.project_root / REQUEST_FILE).read_text(encoding="utf-8"))
+    started = time.monotonic()
+    import_run = api.trigger(IMPORT, conf, run_id=f"make-run-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    say(f"triggered {IMPORT}, run {import_run}")
+    if wait_for_run(api, IMPORT, import_run, say, console) != "success":
+        return _explain_failure(layout, api, IMPORT, import_run, console)
+    train_run = _started_training(api, import_run)
+    say(f"the new data set has started {TRAIN}, run {train_run}")
+    folder = RunDir(run_dir(layout.config.runs_root, TRAIN, train_run))
+    progress = TrainingProgress(folder.metrics_path, *_limits(conf.get("train_conf") or {}))
+    if wait_for_run(api, TRAIN, train_run, say, console, progress) != "success":
+        return _explain_failure(layout, api, TRAIN, train_run, console)
+    say(f"both workflows succeeded, {time.monotonic() - started:.0f} s after the trigger")
+    return _show(layout, instance, api, folder, train_run, console)
+
+
+def _started_training(api: AirflowApi, import_run: str) -> str:
+    end = time.monotonic() + _START_LIMIT_SECONDS
+    while time.monotonic() < end:
+        if started := api.runs_started_by(TRAIN, IMPORT, import_run):
+            return started[0]
+        time.sleep(1)
+    raise ServiceError(
+        f"the new data set has not started {TRAIN} within {_START_LIMIT_SECONDS:.0f} s", f"is the DAG paused? {api.url}"
+    )
+
+
+def _limits(train_conf: Mapping[str, Any]) -> tuple[int, float]:
+    return int(train_conf.get("training_steps") or 0), 60 * float(train_conf.get("max_minutes") or 0)
+
+
+def _explain_failure(layout: Layout, api: AirflowApi, dag_id: str, run_id: str, console: Console) -> int:
+    """Show which task failed, and the end of its log."""
+    console.print(f"[red]{dag_id} failed[/red], run {run_id}")
+    for task, state in api.task_states(dag_id, run_id).items():
+        if state == "failed":
+            console.print(f"[red]{task}[/red] failed; the end of its log:")
+            for line in api.task_log(dag_id, run_id, task)[-_NUM_LOG_LINES:]:
+                console.print(f"  {line}", markup=False)
+    console.print(f"run folder  {run_dir(layout.config.runs_root, dag_id, run_id)}")
+    console.print(
+        f"Airflow     {api.url}/dags/{dag_id}/runs/{run_id}   login {places.USER}, password {places.PASSWORD}"
+    )
+    console.print("to stop     make stop")
+    return 1
+
+
+def _show(layout: Layout, instance: Instance, api: AirflowApi, folder: RunDir, train_run: str, console: Console) -> int:
+    """Print the figures and where everything is; only what exists counts as success."""
+    trained, uploaded = _result(folder, "train_model"), _result(folder, "upload_model")
+    report = read_report_json(folder.reports_dir / "evaluation.json")
+    console.print(_figures(report))
+    page = report_url(TRAIN, train_run)
+    missing = _missing_objects(layout, instance, [uploaded[name] for name in sorted(uploaded) if name.endswith("_uri")])
+    if api.get(page).status_code != 200:
+        missing.append(f"{api.url}{page}")
+    console.print(_places(layout, instance, trained, uploaded, folder, f"{api.url}{page}"))
+    for address in missing:
+        console.print(f"[red]error: {address} was reported, but is not there[/red]")
+    return 1 if missing else 0
+
+
+def _figures(report: EvaluationReport) -> Table:
+    baselines = list(report.baseline_descriptions)
+    table = Table(title=f"Error on the {report.dataset.split} blocks (mean absolute percentage error)")
+    for heading in ("microarchitecture", "blocks", "model", *baselines):
+        table.add_column(heading, justify="left" if heading == "microarchitecture" else "right")
+    for task in report.tasks:
+        row = [_percent(task.model.mape_percent), *(_percent(task.baselines[name].mape_percent) for name in baselines)]
+        table.add_row(task.name, f"{task.counts.num_relative:,}", *row)
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} %"
+
+
+def _places(
+    layout: Layout,
+    instance: Instance,
+    trained: Mapping[str, Any],
+    uploaded: Mapping[str, Any],
+    folder: RunDir,
+    page_url: str,
+) -> Table:
+    table = Table(show_header=False, title="What was made, and where it is")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("training steps", f"{trained['global_step']:,}")
+    table.add_row("speed", f"{trained['blocks_per_second']:,.0f} blocks per second")
+    for name in sorted(uploaded):
+        if name.endswith("_uri"):
+            table.add_row(name.removesuffix("_uri"), str(uploaded[name]))
+    table.add_row("S3 endpoint", f"http://{places.HOST}:{instance.ports['s3']} (keys in {layout.secrets_path})")
+    table.add_row("run folder", str(folder.path))
+    table.add_row("evaluation file", str(folder.reports_dir / "evaluation.html"))
+    table.add_row("evaluation page", page_url)
+    table.add_row("Airflow", f"{places.airflow_url(instance.ports)} (login {places.USER}, password {places.PASSWORD})")
+    table.add_row("to stop", "make stop")
+    return table
+
+
+def _result(folder: RunDir, task: str) -> dict[str, Any]:
+    path: Path = folder.results_dir / f"{task}.json"
+    try:
+        result: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}") from None
+    return result
+
+
+def _missing_objects(layout: Layout, instance: Instance, uris: list[str]) -> list[str]:
+    """Those of the URIs that the object store does not have; a URI may name an object or a prefix of objects."""
+    client = s3_client(layout, instance)
+    missing = []
+    for uri in uris:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        try:
+            found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("KeyCount", 0)
+            if found and not uri.endswith("/") and "." in key.rpartition("/")[2]:
+                client.head_object(Bucket=bucket, Key=key)
+        except Exception as error:  # whatever the client raises: what cannot be looked up is not there for a person
+            found = 0
+            uri = f"{uri} ({error})"
+        if not found:
+            missing.append(uri)
+    return missing
+
+
+def s3_client(layout: Layout, instance: Instance) -> Any:
+    """A client of the local object store."""
+    import boto3
+
+    keys = places.object_store_variables(layout, instance.ports)
+    try:
+        return boto3.client(
+            "s3",
+            endpoint_url=keys["AWS_ENDPOINT_URL"],
+            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+            region_name=s3_server.REGION,
+        )
+    except ValueError as error:
+        raise OpsError(f"the object store's address is wrong: {error}") from None
