@@ -188,14 +188,18 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: It is missing, torn, of another form, or lists a path that leads out of its folder.
     """
-    manifest = read_json(path)
+    return check_manifest(read_json(path), str(path))
+
+
+def check_manifest(manifest: Any, where: str) -> dict[str, Any]:
+    """Returns a parsed manifest if it has the form of one; ArtifactError, naming `where`, if not."""
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict):
-        raise ArtifactError(f"{path} is not a manifest: it has no 'files' table")
+        raise ArtifactError(f"{where} is not a manifest: it has no 'files' table")
     for name, entry in files.items():
-        check_relative_path(name, str(path))
+        check_relative_path(name, where)
         if not isinstance(entry, Mapping) or not _is_entry(entry):
-            raise ArtifactError(f"{path}: the entry of {name!r} has no valid 'sha256' and 'size_bytes'")
+            raise ArtifactError(f"{where}: the entry of {name!r} has no valid 'sha256' and 'size_bytes'")
     return dict(manifest)
 
 
