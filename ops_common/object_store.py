@@ -12,23 +12,23 @@ from __future__ import annotations
 
 import hashlib
 import io
-import logging
 import mimetypes
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
 from ops_common.artifacts import atomic_path, check_relative_path, sha256_file
-from ops_common.errors import ArtifactError, ConfigError, OpsError, ServiceError
-from ops_common.s3_connection import Connection, connect, is_missing, is_transient, translated
+from ops_common.errors import ArtifactError, ConfigError, ServiceError
+from ops_common.s3_connection import Connection, RetryPolicy, connect, is_missing
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+
+__all__ = ["ObjectInfo", "ObjectStore", "RetryPolicy", "parse_s3_uri"]
 
 T = TypeVar("T")
 
@@ -36,32 +36,6 @@ _CHUNK_BYTES = 1 << 20
 _MULTIPART_BYTES = 8 << 20
 _NUM_UPLOAD_THREADS = 4
 _SHA256_KEY = "sha256"
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How long and how patiently a service that does not answer is asked again.
-
-    Attributes:
-        total_seconds: No new try starts after this time; also the longest sum of all pauses.
-        first_wait_seconds: The first pause; each following one is about twice as long.
-        max_wait_seconds: The longest pause.
-        request_attempts: Tries of a single request inside a try of the whole operation, so that one lost part does
-            not repeat the upload of a large file.
-        connect_timeout_seconds: How long to wait for a connection.
-        read_timeout_seconds: How long to wait for the next bytes of an answer.
-        sleep: How to pause.
-    """
-
-    total_seconds: float = 120.0
-    first_wait_seconds: float = 0.5
-    max_wait_seconds: float = 15.0
-    request_attempts: int = 3
-    connect_timeout_seconds: float = 5.0
-    read_timeout_seconds: float = 60.0
-    sleep: Callable[[float], None] = field(default=time.sleep, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +74,9 @@ class ObjectStore:
     All keys of the methods are relative to the prefix.
     """
 
-    def __init__(
-        self, bucket: str, prefix: str, connection: Connection, policy: RetryPolicy, page_size: int = 1000
-    ) -> None:
+    def __init__(self, bucket: str, prefix: str, connection: Connection, page_size: int = 1000) -> None:
         self.bucket, self.prefix = bucket, prefix
-        self._connection, self._policy, self._page_size = connection, policy, page_size
+        self._connection, self._page_size = connection, page_size
         self._client = connection.client
 
     @classmethod
@@ -120,9 +92,7 @@ class ObjectStore:
             ConfigError: The URI is not a place in S3, or the endpoint or the profile of the environment is wrong.
         """
         bucket, prefix = parse_s3_uri(uri)
-        policy = policy or RetryPolicy()
-        connection = connect(policy.request_attempts, policy.connect_timeout_seconds, policy.read_timeout_seconds)
-        return cls(bucket, prefix, connection, policy, page_size)
+        return cls(bucket, prefix, connect(policy or RetryPolicy()), page_size)
 
     @property
     def endpoint(self) -> str:
@@ -270,41 +240,7 @@ class ObjectStore:
         return stored
 
     def _call(self, what: str, action: Callable[[], T]) -> T:
-        from tenacity import RetryCallState, Retrying, retry_if_exception
-        from tenacity.wait import wait_exponential_jitter
-
-        policy = self._policy
-
-        def is_over(state: RetryCallState) -> bool:
-            # The sum of the pauses counts as well, so that the end comes also where a pause takes no time (tests).
-            return max(state.seconds_since_start or 0.0, state.idle_for) >= policy.total_seconds
-
-        def note(state: RetryCallState) -> None:
-            if state.outcome is not None and state.next_action is not None:
-                reason = self._connection.describe(state.outcome.exception())
-                pause = state.next_action.sleep
-                _log.warning("S3 at %s, %s: %s; trying again in %.1f s", self.endpoint, what, reason, pause)
-
-        retrying = Retrying(
-            retry=retry_if_exception(is_transient),
-            stop=is_over,
-            wait=wait_exponential_jitter(
-                initial=policy.first_wait_seconds, max=policy.max_wait_seconds, jitter=policy.first_wait_seconds
-            ),
-            sleep=policy.sleep,
-            before_sleep=note,
-            reraise=True,
-        )
-        try:
-            return retrying(action)
-        except OpsError:
-            raise
-        except Exception as error:
-            num_tries = int(retrying.statistics.get("attempt_number", 1))
-            known = translated(error, self._connection, self.bucket, what, num_tries)
-            if known is None:
-                raise
-            raise known from None
+        return self._connection.call(self.bucket, what, action)
 
     def _upload(
         self, source: Callable[[], BinaryIO], key: str, sha256: str, sent: Callable[[int], None] | None

@@ -1,10 +1,13 @@
-"""A client of S3, and what its errors mean: worth another try, missing, or something a person has to put right."""
+"""A client of S3, how patiently it asks, and what its errors mean: worth another try, missing, or a person's to fix."""
 
 from __future__ import annotations
 
+import logging
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from ops_common.errors import ConfigError, OpsError, ServiceError
@@ -20,6 +23,35 @@ _TRANSIENT_CODES = frozenset(
 _DENIED_CODES = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403"})
 
 
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long and how patiently a service that does not answer is asked again.
+
+    Attributes:
+        total_seconds: No new try starts after this time; also the longest sum of all pauses.
+        first_wait_seconds: The first pause; each following one is about twice as long.
+        max_wait_seconds: The longest pause.
+        request_attempts: Tries of a single request inside a try of the whole operation, so that one lost part does
+            not repeat the upload of a large file.
+        connect_timeout_seconds: How long to wait for a connection.
+        read_timeout_seconds: How long to wait for the next bytes of an answer.
+        sleep: How to pause.
+    """
+
+    total_seconds: float = 120.0
+    first_wait_seconds: float = 0.5
+    max_wait_seconds: float = 15.0
+    request_attempts: int = 3
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float = 60.0
+    sleep: Callable[[float], None] = field(default=time.sleep, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A client and what may be said about it.
@@ -28,11 +60,13 @@ class Connection:
         client: The client of boto3.
         endpoint: Its address, without any credentials.
         secrets: What must not appear in a message.
+        policy: How patient to be.
     """
 
     client: S3Client
     endpoint: str
     secrets: tuple[str, ...]
+    policy: RetryPolicy
 
     def describe(self, error: BaseException | None) -> str:
         """An error in words, without credentials."""
@@ -41,8 +75,55 @@ class Connection:
             text = text.replace(secret, "***")
         return text
 
+    def call(self, bucket: str, what: str, action: Callable[[], T]) -> T:
+        """Does something with the service, again while it does not answer, and for a bounded time.
 
-def connect(request_attempts: int, connect_timeout_seconds: float, read_timeout_seconds: float) -> Connection:
+        Args:
+            bucket: The bucket that it is about.
+            what: What is to be done, for messages: "write bundle/tokens.txt".
+            action: Does it; may be called several times.
+
+        Raises:
+            ConfigError: There are no credentials, or the request makes no sense.
+            ServiceError: The service did not answer in time, or refused.
+        """
+        from tenacity import RetryCallState, Retrying, retry_if_exception
+        from tenacity.wait import wait_exponential_jitter
+
+        policy = self.policy
+
+        def is_over(state: RetryCallState) -> bool:
+            # The sum of the pauses counts as well, so that the end comes also where a pause takes no time (tests).
+            return max(state.seconds_since_start or 0.0, state.idle_for) >= policy.total_seconds
+
+        def note(state: RetryCallState) -> None:
+            if state.outcome is not None and state.next_action is not None:
+                reason, pause = self.describe(state.outcome.exception()), state.next_action.sleep
+                _log.warning("S3 at %s, %s: %s; trying again in %.1f s", self.endpoint, what, reason, pause)
+
+        retrying = Retrying(
+            retry=retry_if_exception(is_transient),
+            stop=is_over,
+            wait=wait_exponential_jitter(
+                initial=policy.first_wait_seconds, max=policy.max_wait_seconds, jitter=policy.first_wait_seconds
+            ),
+            sleep=policy.sleep,
+            before_sleep=note,
+            reraise=True,
+        )
+        try:
+            return retrying(action)
+        except OpsError:
+            raise
+        except Exception as error:
+            num_tries = int(retrying.statistics.get("attempt_number", 1))
+            known = translated(error, self, bucket, what, num_tries)
+            if known is None:
+                raise
+            raise known from None
+
+
+def connect(policy: RetryPolicy) -> Connection:
     """Makes a client from the environment. Nothing is asked of the service yet.
 
     Raises:
@@ -54,9 +135,9 @@ def connect(request_attempts: int, connect_timeout_seconds: float, read_timeout_
 
     def config(addressing_style: Literal["auto", "path"]) -> Config:
         return Config(
-            connect_timeout=connect_timeout_seconds,
-            read_timeout=read_timeout_seconds,
-            retries={"total_max_attempts": request_attempts, "mode": "standard"},
+            connect_timeout=policy.connect_timeout_seconds,
+            read_timeout=policy.read_timeout_seconds,
+            retries={"total_max_attempts": policy.request_attempts, "mode": "standard"},
             s3={"addressing_style": addressing_style},
         )
 
@@ -74,7 +155,7 @@ def connect(request_attempts: int, connect_timeout_seconds: float, read_timeout_
             "check AWS_ENDPOINT_URL, AWS_PROFILE and the AWS_* variables",
         ) from None
     secrets = tuple(value for value in (known or ()) if isinstance(value, str) and len(value) > 3)
-    return Connection(client, without_user(client.meta.endpoint_url), secrets)
+    return Connection(client, without_user(client.meta.endpoint_url), secrets, policy)
 
 
 def is_transient(error: BaseException) -> bool:
