@@ -1,32 +1,33 @@
 """Decoded machine code to serialised messages, quickly: what the importer writes.
 
-The result is byte for byte what serialising the message of `proto_codec.py` gives. It is put together from the
-serialised parts of each instruction, and those are kept: instructions repeat a lot within a data set (BHive: 727,000
-instructions, 128,000 distinct), and of a machine instruction only the address differs from block to block.
+The result is byte for byte what serialising the message of `proto_codec.py` gives, but no message is built. A block is
+put together from the serialised parts of its instructions, and those are kept: instructions repeat a lot within a data
+set (BHive: 727,000 instructions, 128,000 distinct), and of a machine instruction only the address differs from block
+to block.
+
+The wire format in short: a field is its key (field number * 8 + wire type) and its value; wire type 0 is a varint, 1
+eight bytes, 2 a varint length and that many bytes. Fields stand in the order of their numbers, and those with a zero
+or empty value are left out, except within a oneof.
 """
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from gematria_ops.formats.proto_codec import instruction_to_proto
-from gematria_ops.formats.protos.basic_block_pb2 import MachineInstructionProto
+from gematria_ops.blocks.basic_block import AddressTuple, Annotation, Instruction, InstructionOperand, OperandType
 
 if TYPE_CHECKING:  # the disassembler is heavy, and only its results are handled here
     from gematria_ops.blocks.decoding import DecodedInstruction
 
-# Keys of the fields in serialised form: field number * 8 + wire type (0 varint, 2 length-delimited).
+_MAX_UINT64 = (1 << 64) - 1
+
+# Keys of fields that a generic function cannot name: see the .proto files.
 _ADDRESS_KEY = b"\x08"  # MachineInstructionProto.address
 _MACHINE_KEY = b"\x0a"  # BasicBlockProto.machine_instructions
-_CANONICAL_KEY = b"\x12"  # BasicBlockProto.canonicalized_instructions
-_BLOCK_KEY = b"\x0a"  # BasicBlockWithThroughputProto.basic_block
-_THROUGHPUT_KEY = b"\x12"  # BasicBlockWithThroughputProto.inverse_throughputs
-_SOURCE_KEY = b"\x0a"  # ThroughputWithSourceProto.source
 _CYCLES_KEY = b"\x12"  # ThroughputWithSourceProto.inverse_throughput_cycles, packed
-
-_MAX_ADDRESS = 1 << 64
 
 
 class _EncodedInstruction(NamedTuple):
@@ -74,7 +75,7 @@ class BlockEncoder:
             machine += (_MACHINE_KEY, _varint(len(address_field) + len(encoded.machine_tail)))
             machine += (address_field, encoded.machine_tail)
             canonical.append(encoded.canonical)
-            address = (address + len(instruction.machine_code)) % _MAX_ADDRESS
+            address = (address + len(instruction.machine_code)) & _MAX_UINT64
         return b"".join(machine + canonical)
 
     def _remember(self, instruction: DecodedInstruction) -> _EncodedInstruction:
@@ -95,17 +96,15 @@ def encode_block_with_throughputs(block: bytes, throughputs: Iterable[tuple[byte
     Returns:
         The serialised message.
     """
-    parts = [_BLOCK_KEY, _varint(len(block)), block]
+    parts = [_field(1, block)]
     for source, cycles_per_iteration in throughputs:
-        cycles = struct.pack("<d", cycles_per_iteration)
-        parts += (_THROUGHPUT_KEY, _varint(len(source) + 2 + len(cycles)), source, _CYCLES_KEY, b"\x08", cycles)
+        parts.append(_field(2, b"".join((source, _CYCLES_KEY, b"\x08", struct.pack("<d", cycles_per_iteration)))))
     return b"".join(parts)
 
 
 def encode_source(source: str) -> bytes:
     """Serialises the field `source` of a `ThroughputWithSourceProto`."""
-    text = source.encode("utf-8")
-    return b"".join((_SOURCE_KEY, _varint(len(text)), text)) if text else b""
+    return _text(1, source)
 
 
 def encode_decoded_block(decoded: Sequence[DecodedInstruction], base_address: int = 0) -> bytes:
@@ -114,12 +113,76 @@ def encode_decoded_block(decoded: Sequence[DecodedInstruction], base_address: in
 
 
 def _encode_instruction(decoded: DecodedInstruction) -> _EncodedInstruction:
-    tail = MachineInstructionProto(assembly=decoded.assembly, machine_code=decoded.machine_code)
-    canonical = instruction_to_proto(decoded.instruction).SerializeToString(deterministic=True)
     return _EncodedInstruction(
-        machine_tail=tail.SerializeToString(deterministic=True),
-        canonical=b"".join((_CANONICAL_KEY, _varint(len(canonical)), canonical)),
+        machine_tail=_text(2, decoded.assembly) + _field(3, decoded.machine_code),
+        canonical=_field(2, encode_instruction(decoded.instruction)),
     )
+
+
+def encode_instruction(instruction: Instruction) -> bytes:
+    """Serialises a `CanonicalizedInstructionProto`."""
+    parts = [_text(1, instruction.mnemonic)]
+    parts += [_field(2, prefix.encode("utf-8")) for prefix in instruction.prefixes]
+    parts.append(_text(3, instruction.llvm_mnemonic))
+    parts += [_operand(4, operand) for operand in instruction.output_operands]
+    parts += [_operand(5, operand) for operand in instruction.input_operands]
+    parts += [_operand(6, operand) for operand in instruction.implicit_output_operands]
+    parts += [_operand(7, operand) for operand in instruction.implicit_input_operands]
+    parts += [_field(8, _annotation(annotation)) for annotation in instruction.instruction_annotations]
+    return b"".join(parts)
+
+
+def _operand(number: int, operand: InstructionOperand) -> bytes:
+    """Serialises an operand as the field with this number. Members of the oneof are there even when they are zero."""
+    payload = operand.payload
+    if type(payload) is str:
+        return _register(number, payload)
+    if isinstance(payload, AddressTuple):
+        return _field(number, _field(4, _address(payload)))
+    if operand.type is OperandType.MEMORY:
+        return _field(number, _field(5, _integer(1, operand.alias_group_id or 0)))
+    if operand.type is OperandType.IMMEDIATE_VALUE:
+        return _field(number, b"\x10" + _varint(operand.immediate_value or 0))
+    if operand.type is OperandType.FP_IMMEDIATE_VALUE:
+        return _field(number, struct.pack("<Bd", 0x19, payload))
+    return _field(number, b"")
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _register(number: int, name: str) -> bytes:
+    return _field(number, _field(1, name.encode("utf-8")))
+
+
+def _address(address: AddressTuple) -> bytes:
+    return b"".join(
+        (
+            _text(1, address.base_register),
+            _text(2, address.index_register),
+            _integer(3, address.displacement),
+            _integer(4, address.scaling),
+            _text(5, address.segment_register),
+        )
+    )
+
+
+def _annotation(annotation: Annotation) -> bytes:
+    # Negative zero is not the default value, although it equals it.
+    value = struct.pack("<d", annotation.value)
+    return _text(1, annotation.name) + (b"\x11" + value if any(value) else b"")
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Serialises a length-delimited field, also an empty one."""
+    return b"".join((_KEYS[number], _varint(len(content)), content))
+
+
+def _text(number: int, text: str) -> bytes:
+    return _field(number, text.encode("utf-8")) if text else b""
+
+
+def _integer(number: int, value: int) -> bytes:
+    """Serialises an int32 or int64 field; negative numbers as two's complement of 64 bits."""
+    return _varint(number << 3) + _varint(value & _MAX_UINT64) if value else b""
 
 
 def _encode_varint(value: int) -> bytes:
@@ -131,6 +194,9 @@ def _encode_varint(value: int) -> bytes:
     groups.append(value)
     return bytes(groups)
 
+
+# Keys of length-delimited fields.
+_KEYS = tuple(_encode_varint(number << 3 | 2) for number in range(16))
 
 _SMALL_VARINTS = tuple(map(_encode_varint, range(1 << 12)))
 
