@@ -4,8 +4,9 @@ An LSTM that starts from zero is in the same state after the same symbols. So th
 a batch needs to be computed once, however many sequences begin with it; it is exactly what computing every sequence
 on its own gives. A random batch of 100 BHive blocks has about 7,000 tokens, but only 2,400 distinct prefixes.
 
-The nodes of a forest stand level by level (level *l* holds the prefixes of *l* + 1 symbols), so that a network can
-step through whole levels. Nothing is padded and nothing needs a mask.
+Prefixes are numbered level by level (level *l* has those of *l* + 1 symbols), so that a network can step through whole
+levels. Every level begins at a multiple of the *chunk size*: the network takes a chunk of nodes at a time, and all
+parents of a chunk are done before it. That fills the last chunk of each level with idle nodes; nothing reads them.
 """
 
 from __future__ import annotations
@@ -20,64 +21,65 @@ Int64 = NDArray[np.int64]
 
 
 class PrefixTrie(NamedTuple):
-    """The distinct prefixes of some sequences, as a forest with one root for each first symbol.
+    """The distinct prefixes of some sequences. Node 0 is the empty prefix, nodes 1 to P are the others and idle ones.
 
     Attributes:
-        symbols: [P] int32. The last symbol of each prefix; which table it indexes is up to the user.
-        parents: [P] int32. The node of the prefix without its last symbol; -1 in the first level. Within a level,
-            parents ascend.
-        level_splits: [L + 1] int32. The nodes of level l are level_splits[l]:level_splits[l + 1].
+        symbols: [P] int32. The last symbol of each prefix; which table it indexes is up to the user. Idle nodes: 0.
+        parents: [P] int32. The node of the prefix without its last symbol. Idle nodes: 0.
+        num_chunks: [] int32. How many chunks are in use; behind them are idle nodes only.
     """
 
     symbols: Int32
     parents: Int32
-    level_splits: Int32
+    num_chunks: Int32
 
 
-def pad_rows(values: Int32, starts: Int64, lengths: Int64) -> Int32:
-    """Cuts rows of different lengths out of a flat array, filled with -1 to equal length.
+def build_prefix_trie(symbols: Int32, splits: Int64, chunk_size: int) -> tuple[PrefixTrie, Int32]:
+    """Finds the prefixes that neighbouring sequences share.
 
-    Args:
-        values: [S] int32, non-negative. All sequences, one behind the other.
-        starts: [R] int64. Where each wanted sequence starts.
-        lengths: [R] int64. How long it is.
-
-    Returns:
-        [R, L] int32 where L is the greatest length.
-    """
-    width = int(lengths.max(initial=0))
-    columns = np.arange(width, dtype=np.int64)
-    inside = columns < lengths[:, None]  # [R, L]
-    positions = np.where(inside, starts[:, None] + columns, 0)
-    return np.where(inside, values[positions] if len(values) else 0, -1).astype(np.int32, copy=False)
-
-
-def build_prefix_trie(rows: Int32) -> tuple[PrefixTrie, Int32]:
-    """Finds the prefixes that neighbouring rows share.
-
-    Any order of the rows gives a correct forest. Sorted rows give the smallest one, because then all rows with a
-    common prefix are neighbours.
+    Any order of the sequences gives a correct forest. Sorted sequences give the smallest one, because then all that
+    have a common prefix are neighbours.
 
     Args:
-        rows: [R, L] int32. One sequence a row, -1 behind its end.
+        symbols: [S] int32. The symbols of all sequences, one sequence behind the other.
+        splits: [R + 1] int64. Where each sequence begins and ends; none is empty.
+        chunk_size: Nodes that are worked on together.
 
     Returns:
-        The forest, and [R, L] int32: the node of each row's prefix that ends in that column, -1 behind the end.
+        The forest without idle chunks, and [S] int32: the node of the prefix that ends with each symbol.
     """
-    num_rows, num_levels = rows.shape
-    inside = rows >= 0
-    # A prefix is new where it differs from that of the row above: in this symbol or in one before.
-    is_new = np.ones((num_rows, num_levels), dtype=bool)
-    if num_rows > 1:
-        np.logical_or.accumulate(rows[1:] != rows[:-1], axis=1, out=is_new[1:])
-    is_new &= inside
-    level_sizes = is_new.sum(axis=0)  # [L]
-    level_splits = np.zeros(num_levels + 1, dtype=np.int32)
-    np.cumsum(level_sizes, out=level_splits[1:])
-    nodes = (np.cumsum(is_new, axis=0) + (level_splits[:-1] - 1)).astype(np.int32)  # [R, L]
-    nodes[~inside] = -1
-    # Transposed, the new prefixes come out level by level and, within a level, from the first row to the last.
-    above = np.full((num_rows, num_levels), -1, dtype=np.int32)
-    above[:, 1:] = nodes[:, :-1]
-    newest = is_new.T
-    return PrefixTrie(rows.T[newest], above.T[newest], level_splits), nodes
+    lengths = np.diff(splits)
+    columns = np.arange(len(symbols)) - np.repeat(splits[:-1], lengths)  # [S]
+    is_new = columns >= np.repeat(_shared_lengths(symbols, splits, columns), lengths)  # [S]
+    # Level by level, and in each level in the order of the sequences.
+    by_level = np.argsort(columns.astype(np.int16 if lengths.max() < 2**15 else np.int64), kind="stable")
+    new_by_level = is_new[by_level]
+    level_sizes = np.bincount(columns[is_new])
+    padded_sizes = -(-level_sizes // chunk_size) * chunk_size
+    # How far padding has shifted the first node of each level; node 0 is the empty prefix.
+    shifts = 1 + np.cumsum(padded_sizes - level_sizes) - (padded_sizes - level_sizes)
+    nodes = np.empty(len(symbols), dtype=np.int32)
+    # A symbol that is not new ends the prefix that was the newest of its level.
+    nodes[by_level] = np.cumsum(new_by_level) - 1 + shifts[columns[by_level]]
+
+    num_nodes = int(padded_sizes.sum())
+    places = nodes[is_new] - 1
+    node_symbols = np.zeros(num_nodes, dtype=np.int32)
+    node_symbols[places] = symbols[is_new]
+    above = np.zeros(len(symbols), dtype=np.int32)
+    above[1:] = nodes[:-1]
+    above[splits[:-1]] = 0
+    node_parents = np.zeros(num_nodes, dtype=np.int32)
+    node_parents[places] = above[is_new]
+    return PrefixTrie(node_symbols, node_parents, np.asarray(num_nodes // chunk_size, dtype=np.int32)), nodes
+
+
+def _shared_lengths(symbols: Int32, splits: Int64, columns: Int64) -> Int64:
+    """Counts for each sequence how many of its first symbols are those of the sequence before it. [R] int64."""
+    lengths = np.diff(splits)
+    previous_starts = np.concatenate([[0], splits[:-2]])
+    previous_lengths = np.concatenate([[0], lengths[:-1]])
+    in_previous = columns < np.repeat(previous_lengths, lengths)  # [S]
+    previous = np.where(in_previous, np.repeat(previous_starts, lengths) + columns, 0)
+    differs = ~in_previous | (symbols != symbols[previous])
+    return np.minimum.reduceat(np.where(differs, columns, np.repeat(lengths, lengths)), splits[:-1])

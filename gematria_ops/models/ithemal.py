@@ -17,7 +17,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gematria_ops.config import ModelConfig
-from gematria_ops.encode.sequence_batch import SequenceBatch
+from gematria_ops.encode.sequence_batch import BLOCK_CHUNK, TOKEN_CHUNK, SequenceInputs
 from gematria_ops.models.layers import EMBEDDING_LIMIT, Dense, Lstm, VariableStore
 
 
@@ -48,12 +48,12 @@ class Ithemal(tf.Module):  # type: ignore[misc]
         self.config = config
         self.task_names = tuple(task_names)
         self._store = store = VariableStore(seed)
-        token_size, block_size = config.token_embedding_size, config.block_embedding_size // 2
+        token_size, instruction_size = config.token_embedding_size, config.instruction_embedding_size
+        block_size = config.block_embedding_size // 2
         self._table = store.uniform("token_embedding/table", (num_tokens, token_size), EMBEDDING_LIMIT)
-        self._token_lstm = Lstm(store, "instruction_lstm", token_size, config.instruction_embedding_size // 2)
-        self._block_lstms = [Lstm(store, "block_lstm", config.instruction_embedding_size, block_size)]
-        if config.bidirectional:
-            self._block_lstms.append(Lstm(store, "block_lstm_backward", config.instruction_embedding_size, block_size))
+        self._token_lstm = Lstm(store, "instruction_lstm", token_size, instruction_size // 2, TOKEN_CHUNK)
+        names = ("block_lstm", "block_lstm_backward") if config.bidirectional else ("block_lstm",)
+        self._block_lstms = [Lstm(store, name, instruction_size, block_size, BLOCK_CHUNK) for name in names]
         width = len(self._block_lstms) * block_size * (1 if config.seq2seq else 2)
         self._shared = _dense_stack(store, "output_layers", width, config.output_layers)
         width = self._shared[-1].size if self._shared else width
@@ -63,32 +63,35 @@ class Ithemal(tf.Module):  # type: ignore[misc]
         """Returns all variables under their names in a checkpoint, in a fixed order. All are trainable."""
         return dict(self._store.by_name)
 
-    def __call__(self, batch: SequenceBatch) -> ModelOutput:
+    def __call__(self, inputs: SequenceInputs) -> ModelOutput:
         """Predicts.
 
         Args:
-            batch: The blocks, as arrays or tensors.
+            inputs: The blocks, as arrays or tensors.
 
         Returns:
             The predictions, in the order of the batch.
         """
-        embedded = tf.gather(self._table, batch.tokens)  # [T, token size]
-        h, c = self._token_lstm(embedded, *batch.token_trie)  # type: ignore[misc]
-        instructions = tf.gather(tf.concat([h, c], axis=1), batch.instruction_nodes)  # [U, instruction size]
-        features = self._decode_inputs(instructions, batch)  # [B or I, width]
+        embedded = tf.gather(self._table, inputs.tokens)  # [T, token size]
+        states = self._token_lstm(embedded, inputs.token_trie)
+        instructions = tf.gather(states, inputs.instruction_nodes)  # [U, instruction size]
+        features = self._encode_blocks(instructions, inputs)  # [B or I, width]
         for layer in self._shared:
             features = layer(features)
         answers = tf.concat([head(features) for head in self._heads], axis=1)  # [B or I, K]
         if not self.config.seq2seq:
             return ModelOutput(answers, None)
-        return ModelOutput(tf.math.unsorted_segment_sum(answers, batch.instruction_blocks, batch.num_blocks), answers)
+        num_blocks = tf.shape(inputs.block_sizes)[0]
+        # Rows that were filled up have block -1 and are added nowhere.
+        return ModelOutput(tf.math.unsorted_segment_sum(answers, inputs.instruction_blocks, num_blocks), answers)
 
-    def _decode_inputs(self, instructions: tf.Tensor, batch: SequenceBatch) -> tf.Tensor:
-        tries = [(batch.block_trie, batch.output_nodes), (batch.backward_trie, batch.backward_output_nodes)]
+    def _encode_blocks(self, instructions: tf.Tensor, inputs: SequenceInputs) -> tf.Tensor:
         parts = []
-        for lstm, (trie, nodes) in zip(self._block_lstms, tries):
-            h, c = lstm(instructions, *trie)
-            parts.append(tf.gather(h if self.config.seq2seq else tf.concat([h, c], axis=1), nodes))
+        for lstm, direction in zip(self._block_lstms, inputs.directions, strict=True):
+            states = lstm(instructions, direction.trie)  # [P + 1, 2D]
+            if self.config.seq2seq:
+                states = states[:, : self.config.block_embedding_size // 2]
+            parts.append(tf.gather(states, direction.output_nodes))
         return tf.concat(parts, axis=1)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from gematria_ops.encode.tries import PrefixTrie
 from gematria_ops.models.prefix_lstm import lstm_over_trie
 from ops_common.seeding import stream
 
@@ -99,27 +100,25 @@ class Lstm:
         name: Prefix of their names.
         input_size: Width of the input.
         size: D, width of h and of c.
+        chunk_size: That of the forests.
     """
 
-    def __init__(self, store: VariableStore, name: str, input_size: int, size: int) -> None:
+    def __init__(self, store: VariableStore, name: str, input_size: int, size: int, chunk_size: int) -> None:
+        self._chunk_size = chunk_size
         self._kernel = store.glorot_uniform(f"{name}/kernel", (input_size, 4 * size))
         self._recurrent_kernel = store.orthogonal(f"{name}/recurrent_kernel", (size, 4 * size))
         # Gates i, f, g, o: a network forgets nothing to begin with (forget bias 1).
         self._bias = store.constant(f"{name}/bias", np.repeat([0.0, 1.0, 0.0, 0.0], size))
 
-    def __call__(
-        self, inputs: tf.Tensor, symbols: tf.Tensor, parents: tf.Tensor, level_splits: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(self, inputs: tf.Tensor, trie: PrefixTrie) -> tf.Tensor:
         """Reads the inputs along the paths of a forest.
 
         Args:
             inputs: [R, input size]. What each symbol stands for; projected once, however often it is read.
-            symbols: See PrefixTrie.
-            parents: See PrefixTrie.
-            level_splits: See PrefixTrie.
+            trie: The forest; symbols index ``inputs``.
 
         Returns:
-            h and c of every node, each [P, D].
+            [P + 1, 2D]: h and c of every node; zero for node 0.
         """
         projected = tf.matmul(inputs, self._kernel) + self._bias  # [R, 4D]
-        return lstm_over_trie(projected, self._recurrent_kernel, symbols, parents, level_splits)
+        return lstm_over_trie(projected, self._recurrent_kernel, *trie, chunk_size=self._chunk_size)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gematria_ops.config import ErrorNormalization, LossConfig, LossType
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
-from gematria_ops.encode.sequence_batch import SequenceBatch
+from gematria_ops.encode.sequence_batch import SequenceInputs, SequenceTargets
 from gematria_ops.models.ithemal import ModelOutput
 from ops_common.errors import DataError
 
@@ -96,23 +96,26 @@ def compute_losses(
     return Losses(loss, tf.where(present, means, tf.fill(tf.shape(means), np.float32(np.nan))))
 
 
-def batch_losses(model_output: ModelOutput, batch: SequenceBatch, config: LossConfig) -> Losses:
+def batch_losses(answer: ModelOutput, inputs: SequenceInputs, targets: SequenceTargets, config: LossConfig) -> Losses:
     """Computes the training losses of a batch: on contributions if the model gives them and the config says so.
 
     Args:
-        model_output: What the model answered.
-        batch: The batch with what it should answer.
+        answer: What the model answered.
+        inputs: What it read.
+        targets: What it should answer.
         config: Loss settings.
 
     Returns:
         The losses.
     """
-    if model_output.deltas is None or not config.use_seq2seq_loss:
+    blocks = inputs.instruction_blocks
+    if blocks is None or not config.use_seq2seq_loss:
         return compute_losses(
-            model_output.output, batch.expected, batch.mask, config.loss_type, config.loss_normalization
+            answer.output, targets.expected, targets.mask, config.loss_type, config.loss_normalization
         )
-    mask = tf.gather(batch.mask, batch.instruction_blocks)  # [I, K]
-    return compute_losses(model_output.deltas, batch.expected_deltas, mask, config.loss_type, config.loss_normalization)
+    # Rows that were filled up have block -1.
+    mask = tf.gather(targets.mask, tf.maximum(blocks, 0)) & (blocks >= 0)[:, None]  # [I, K]
+    return compute_losses(answer.deltas, targets.expected_deltas, mask, config.loss_type, config.loss_normalization)
 
 
 def error_statistics(
