@@ -205,8 +205,9 @@ class _Coverage:
             if task_index in self._labelled:
                 continue
             if self._filters and task_index not in self._matched:
+                pattern = self._filters[task_index].pattern
                 raise DataError(
-                    f"throughput source filter {self._filters[task_index].pattern!r} of task {task!r} matches no source in {files}",
+                    f"throughput source filter {pattern!r} of task {task!r} matches no source in {files}",
                     f"the sources are {self._named_sources()}; a filter is matched at the beginning of the name",
                 )
             raise DataError(
