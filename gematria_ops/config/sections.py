@@ -25,10 +25,10 @@ from ops_common.config import Section, setting
 
 
 def _split_commas(value: Any) -> Any:
-    """Take "32, 33" for (32, 33), so that a list may be written as one word in a flag or an override."""
-    if not isinstance(value, str) or not value.strip():
-        return () if isinstance(value, str) else value
-    return tuple(part.strip() for part in value.split(","))
+    """Take "32, 33" for (32, 33) and 32 for (32,), so that a list may be one word in a flag or an override."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",")) if value.strip() else ()
+    return (value,) if isinstance(value, int | float) else value
 
 
 def _one_or_many(value: Any) -> Any:
