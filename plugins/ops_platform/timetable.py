@@ -8,6 +8,7 @@ one is waited for.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import pendulum
@@ -24,16 +25,20 @@ class NightlyTimetable(CronTriggerTimetable):
     Args:
         cron: Five-field cron expression.
         timezone: In which it is meant.
+        now: The clock; tests bring their own.
     """
 
-    def __init__(self, cron: str, *, timezone: str = "UTC") -> None:
+    def __init__(
+        self, cron: str, *, timezone: str = "UTC", now: Callable[[], datetime.datetime] = lambda: pendulum.now("UTC")
+    ) -> None:
         super().__init__(cron, timezone=timezone)
+        self._now = now
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
         """The next run: the first tick that is neither missed, nor done, nor before the DAG's start date."""
-        candidates = [self._align_to_next(pendulum.now("UTC") - GRACE)]
+        candidates = [self._align_to_next(pendulum.instance(self._now() - GRACE))]
         if last_automated_data_interval is not None:
             candidates.append(self._get_next(last_automated_data_interval.end))
         if restriction.earliest is not None:
