@@ -5,7 +5,8 @@
     <destination>/<model id>/manifest.json    every file above with SHA-256 and size; written last
 
 Whoever finds the manifest finds everything it lists. An upload that failed is finished by running it again: what is
-there with the right content is kept. Another model never gets into a prefix that is taken.
+there with the right content is kept. A prefix that holds another model, or a part of one, is refused. Two uploads of
+different models under one name at the same instant are the caller's to avoid; `download_bundle` would find the mixture.
 """
 
 from __future__ import annotations
@@ -91,19 +92,19 @@ def upload_bundle(
     is_complete = _check_not_taken(store, present, manifest)
 
     size_bytes = sum(entry["size_bytes"] for entry in manifest["files"].values())
-    num_uploaded, stored = 0, dict[str, ObjectInfo]()
     with Progress(f"upload {model_id}", size_bytes, "bytes") as progress:
-        for key, path in files.items():
+        # First everything that is there is read, so that nothing is written beside another model's files.
+        stored = _stored_already(store, present, manifest, is_complete, progress)
+        missing = [key for key in files if key not in stored]
+        for key in missing:
             entry = manifest["files"][key]
-            found = _stored(store, present.get(key), entry["sha256"], is_complete)
-            num_uploaded += found is None
-            stored[key] = found or store.put_file(path, key, sha256=entry["sha256"])
+            stored[key] = store.put_file(files[key], key, sha256=entry["sha256"])
             progress.advance(entry["size_bytes"])
     if not is_complete:
         _check_not_taken(store, {info.key: info for info in store.list_objects()}, manifest)
         store.put_bytes(_encoded(manifest), MANIFEST_NAME)
     _check_whole(store, manifest, stored)
-    return _report(store, manifest, size_bytes, num_uploaded)
+    return _report(store, manifest, size_bytes, len(missing))
 
 
 def download_bundle(uri: str, folder: Path, *, policy: RetryPolicy | None = None) -> dict[str, Any]:
@@ -190,22 +191,35 @@ def _check_not_taken(store: ObjectStore, present: Mapping[str, ObjectInfo], mani
     return False
 
 
-def _stored(store: ObjectStore, info: ObjectInfo | None, sha256: str, is_complete: bool) -> ObjectInfo | None:
-    """A file that stands in S3 with its right content, proven by reading it; None when it has to be written."""
-    if info is None:
-        return None
-    found = store.measure(info.key)
-    if found.sha256 == sha256:
-        return found
-    # What the writer meant to store decides: damaged content of ours is written again, another model's is not.
-    head = store.head(info.key)
-    if is_complete or (head is not None and head.sha256 == sha256):
-        return None
-    raise ArtifactError(
-        f"{store.uri(info.key)} has another content than this model's file",
-        f"an upload of another model was started here, or the storage is damaged: remove {store.uri()}, "
-        "or use another model id",
-    )
+def _stored_already(
+    store: ObjectStore,
+    present: Mapping[str, ObjectInfo],
+    manifest: Mapping[str, Any],
+    is_complete: bool,
+    progress: Progress,
+) -> dict[str, ObjectInfo]:
+    """The files that stand in S3 with their right content, proven by reading them."""
+    stored: dict[str, ObjectInfo] = {}
+    for key, entry in manifest["files"].items():
+        if key not in present:
+            continue
+        found = store.measure(key)
+        if found.sha256 == entry["sha256"]:
+            stored[key] = found
+            progress.advance(entry["size_bytes"])
+        elif not is_complete and not _was_meant(store, key, entry["sha256"]):
+            raise ArtifactError(
+                f"{store.uri(key)} has another content than this model's file",
+                f"an upload of another model was started here, or the storage is damaged: remove {store.uri()}, "
+                "or use another model id",
+            )
+    return stored
+
+
+def _was_meant(store: ObjectStore, key: str, sha256: str) -> bool:
+    """Whether the writer of an object meant to store this content: then it is ours, and the storage damaged it."""
+    head = store.head(key)
+    return head is not None and head.sha256 == sha256
 
 
 def _check_whole(store: ObjectStore, manifest: Mapping[str, Any], stored: Mapping[str, ObjectInfo]) -> None:

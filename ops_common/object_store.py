@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 
 from ops_common.artifacts import atomic_path, check_relative_path, sha256_file
 from ops_common.errors import ArtifactError, ConfigError, ServiceError
-from ops_common.s3_connection import Connection, RetryPolicy, connect, is_missing
+from ops_common.s3_connection import Connection, RetryPolicy, connect, has_code
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -266,7 +266,7 @@ class ObjectStore:
         try:
             answer = self._client.get_object(Bucket=self.bucket, Key=self._full_key(key))
         except Exception as error:
-            if is_missing(error, "NoSuchKey"):
+            if has_code(error, "NoSuchKey"):
                 raise ArtifactError(f"{self.uri(key)} does not exist at {self.endpoint}", "upload it first") from None
             raise
         return _Body(answer["Body"], answer["ETag"].strip('"'))
@@ -292,14 +292,14 @@ class ObjectStore:
                 self._client.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": region})  # type: ignore[typeddict-item]
         except Exception as error:
             # Somebody else made it between our question and our order.
-            if not is_missing(error, "BucketAlreadyOwnedByYou", "BucketAlreadyExists") or not self._head_bucket():
+            if not has_code(error, "BucketAlreadyOwnedByYou", "BucketAlreadyExists") or not self._head_bucket():
                 raise
 
     def _unless_missing(self, ask: Callable[[], T]) -> T | None:
         try:
             return ask()
         except Exception as error:
-            if is_missing(error, "404", "NoSuchKey", "NoSuchBucket", "NotFound"):
+            if has_code(error, "404", "NoSuchKey", "NoSuchBucket", "NotFound"):
                 return None
             raise
 

@@ -139,6 +139,8 @@ def connect(policy: RetryPolicy) -> Connection:
             read_timeout=policy.read_timeout_seconds,
             retries={"total_max_attempts": policy.request_attempts, "mode": "standard"},
             s3={"addressing_style": addressing_style},
+            # We compare SHA-256 ourselves; a CRC that only some servers keep would say the same in other words.
+            response_checksum_validation="when_required",
         )
 
     try:
@@ -171,7 +173,7 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, passing)
 
 
-def is_missing(error: BaseException, *codes: str) -> bool:
+def has_code(error: BaseException, *codes: str) -> bool:
     """Whether the service answered with one of these codes."""
     return error_code(error) in codes
 
