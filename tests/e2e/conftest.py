@@ -1,0 +1,56 @@
+"""One embedded platform for all end-to-end tests, on ports of its own, stopped at the end whatever happened."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from embedded_platform import NUM_BLOCKS, ROOT, SAMPLES, SOURCES, TINY, Platform, environment_of, layout_of, num_marked
+from ops_platform.embedded import lifecycle
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make screenshots` saves what the browser saw."""
+    parser.addoption("--save-screenshots", action="store_true", help="redo docs/screenshots")
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The platform, started by the command that people use."""
+    environment = environment_of(tmp_path_factory.mktemp("platform"))
+    layout = layout_of(environment)
+    command = [sys.executable, "-m", "ops_platform.embedded"]
+    started = subprocess.run([*command, "up"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        instance = lifecycle.read_instance(layout)
+        assert instance is not None
+        yield Platform(layout, instance, environment)
+    finally:
+        left = lifecycle.read_instance(layout)
+        stopped = subprocess.run([*command, "stop"], env=environment, cwd=ROOT, capture_output=True, check=False)
+        assert stopped.returncode == 0
+        assert num_marked(left) == 0
+
+
+@pytest.fixture(scope="session")
+def csv_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The first blocks of the samples, one file per microarchitecture."""
+    folder = tmp_path_factory.mktemp("csv")
+    for name in SOURCES:
+        lines = (SAMPLES / f"sample_{name}.csv").read_text().splitlines()[:NUM_BLOCKS]
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    return [str(folder / f"{name}.csv") for name in SOURCES]
+
+
+@pytest.fixture(scope="session")
+def tiny_training() -> dict[str, Any]:
+    """A training of a few seconds whose result passes a generous gate."""
+    return {
+        "config_file": "config/gematria/smoke.toml",
+        "training_steps": 30,
+        "overrides": TINY,
+        "max_mape_percent": 1000,
+        "require_better_than_baselines": False,
+    }
