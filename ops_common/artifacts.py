@@ -169,8 +169,6 @@ def write_manifest(folder: Path, files: Sequence[str], **extra: Any) -> Path:
     Raises:
         ArtifactError: A file is missing, or a path is absolute or leads out of the folder.
     """
-    if "files" in extra:
-        raise ValueError("'files' is the manifest's own entry")
     entries: dict[str, dict[str, Any]] = {}
     for name in sorted(set(files)):
         path = Path(folder) / check_relative_path(name, f"manifest of {folder}")

@@ -148,7 +148,8 @@ def test_killed_upload_is_finished_by_a_retry(
         "'tasks': ['bhive: skl']})"
     )
     command = [sys.executable, "-c", code, str(model.bundle), str(model.reports), destination]
-    uploader = subprocess.Popen(command, env=os.environ | {"AWS_ENDPOINT_URL": proxy.endpoint, "PYTHONPATH": "."})
+    environment = os.environ | {"AWS_ENDPOINT_URL": proxy.endpoint}
+    uploader = subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2])
     assert proxy.refused.wait(60)
     uploader.send_signal(signal.SIGKILL)
     uploader.wait()
