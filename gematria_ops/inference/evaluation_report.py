@@ -170,6 +170,7 @@ class DatasetDescription(_Record):
     num_training_blocks: int | None = Field(description="blocks that the baselines were fitted on")
     sha256: str = Field(description="digest of the split's file, '' when it is not known")
     label_note: str = Field(description="what the labels are and are not")
+    dropped: dict[str, int] = Field(default_factory=dict, description="blocks left out before, by reason")
 
 
 class ModelDescription(_Record):

@@ -12,6 +12,9 @@ from gematria_ops.inference import wording
 from gematria_ops.inference.evaluation_report import CurvePoint, CurveSeries, read_report_json
 from tests.gematria.inference.examples import held_out_blocks, make_report
 
+# Rendering takes Matplotlib a second a page.
+pytestmark = pytest.mark.slow
+
 HOSTILE = '<script>alert("1")</script>&$\\frac{a}{b}$|*x*'
 VOID = {"meta", "link", "br", "img", "input", "hr", "use", "path", "rect"}
 

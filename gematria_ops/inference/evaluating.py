@@ -1,0 +1,303 @@
+"""From a trained model and a data set to a finished evaluation on disk: the entry of the task `evaluate_model`.
+
+evaluate_bundle     bundle -> predictor, then
+evaluate_dataset      training part  -> baselines, and what "seen in training" means     (recording, baselines)
+                      held-out part  -> predictions beside the labels                    (recording, predictor)
+                      both           -> evaluation.json, .html, .md and the predictions  (evaluation, report)
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import platform
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gematria_ops.config import RunnerConfig
+from gematria_ops.data.dataset import read_labelled_blocks, split_file
+from gematria_ops.data.selecting import selection_for_evaluation
+from gematria_ops.data.splitting import TRAIN
+from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
+from gematria_ops.inference import baselines as baseline_models
+from gematria_ops.inference.evaluation import EvaluationSettings, HeldOutBlocks, evaluate
+from gematria_ops.inference.evaluation_report import (
+    DatasetDescription,
+    EvaluationReport,
+    ModelDescription,
+    Provenance,
+)
+from gematria_ops.inference.learning_curve import learning_curves
+from gematria_ops.inference.metrics import BoolArray, FloatArray
+from gematria_ops.inference.recording import BlockRecorder, InstructionNumbers, RecordedBlocks
+from gematria_ops.inference.report import ReportFiles, write_reports
+from ops_common.artifacts import MANIFEST_NAME, atomic_path, read_json, read_manifest, sha256_file
+from ops_common.config import plain_values
+from ops_common.errors import ConfigError
+from ops_common.metrics import read_metrics
+from ops_common.progress import Progress
+
+PREDICTIONS_NAME = "evaluation_predictions.npz"
+
+# Sources whose name begins so are computed; a report must not let them pass for measurements.
+_ANALYTICAL_METHODS = ("llvm-mca", "llvm_mca", "llvm_sim", "iaca", "uica", "osaca")
+
+logger = logging.getLogger(__name__)
+
+# Hands every block on, in order, with the K predictions appended to its throughputs; an unpredicted one as it came.
+Predict = Callable[[Iterable[BasicBlockWithThroughputProto]], Iterator[BasicBlockWithThroughputProto]]
+
+
+@dataclass(frozen=True)
+class JudgedModel:
+    """A model to be evaluated.
+
+    Attributes:
+        description: For the report.
+        config: The settings it was trained with; they say what its labels are.
+        predict: Its predictions.
+    """
+
+    description: ModelDescription
+    config: RunnerConfig
+    predict: Predict
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation.
+
+    Attributes:
+        report: All figures.
+        files: Where its forms stand.
+        predictions_file: The predictions and labels of every block, NumPy's format.
+    """
+
+    report: EvaluationReport
+    files: ReportFiles
+    predictions_file: Path
+
+
+def evaluate_dataset(
+    model: JudgedModel,
+    dataset_dir: Path,
+    split: str,
+    reports_dir: Path,
+    metrics_path: Path | None = None,
+    settings: EvaluationSettings | None = None,
+) -> Evaluation:
+    """Evaluates a model on a held-out part of a data set and writes the reports.
+
+    Args:
+        model: What is evaluated.
+        dataset_dir: Folder that import-bhive has written.
+        split: validation or test.
+        reports_dir: Where the reports go.
+        metrics_path: The training's metrics file, for the learning curve; None or missing: no curve.
+        settings: Seed and sizes of the evaluation.
+
+    Raises:
+        ConfigError: The part is the training part, or there is no such part.
+        DataError: A file is damaged, or a task of the model has no label in it.
+    """
+    if split == TRAIN:
+        raise ConfigError("a model cannot be judged on the blocks it was trained on", "evaluate on validation or test")
+    started = time.monotonic()
+    settings = settings or EvaluationSettings()
+    task_names = model.config.task_names()
+    numbers = InstructionNumbers()
+    trained, _ = _read_training_part(model.config, split_file(dataset_dir, TRAIN), numbers)
+    held_out, predictions, dropped = _predict_part(model, split_file(dataset_dir, split), numbers)
+    report = evaluate(
+        predictions,
+        _as_held_out(held_out, trained),
+        task_names,
+        baselines=_baseline_predictions(trained, held_out, numbers),
+        dataset=DatasetDescription(
+            name=dataset_dir.name,
+            split=split,
+            num_blocks=held_out.num_blocks,
+            num_training_blocks=trained.num_blocks,
+            sha256=read_manifest(dataset_dir / MANIFEST_NAME)["files"][f"{split}.tfrecord"]["sha256"],
+            label_note=label_note(held_out.sources),
+            dropped=dict(dropped),
+        ),
+        model=model.description,
+        provenance=_provenance(model.config, dataset_dir),
+        sources=held_out.sources,
+        learning_curves=learning_curves(read_metrics(metrics_path), task_names) if metrics_path else (),
+        settings=settings,
+    )
+    seconds = round(time.monotonic() - started, 2)
+    report = report.model_copy(
+        update={"provenance": report.provenance.model_copy(update={"evaluation_seconds": seconds})}
+    )
+    predictions_file = _write_predictions(reports_dir / PREDICTIONS_NAME, task_names, held_out, predictions)
+    return Evaluation(report, write_reports(report, reports_dir), predictions_file)
+
+
+def label_note(sources: Iterable[str]) -> str:
+    """Says what the labels are, as far as the names of their sources tell ("method: specification")."""
+    named = [source for source in dict.fromkeys(sources) if source]
+    computed = [source for source in named if source.split(":")[0].strip().lower() in _ANALYTICAL_METHODS]
+    if computed:
+        return (
+            f"The labels of {', '.join(computed)} are the output of an analytical model, not measurements: the errors "
+            "say how well this model imitates that one."
+        )
+    return (
+        f"The labels are those of the data set's {'source' if len(named) == 1 else 'sources'} {', '.join(named)}; "
+        "how they were obtained is the data set's affair."
+        if named
+        else ""
+    )
+
+
+def _read_blocks(config: RunnerConfig, path: Path, dropped: Counter[str]) -> Iterator[BasicBlockWithThroughputProto]:
+    """Reads blocks with the labels that the model was trained for, nothing drawn at random."""
+    return read_labelled_blocks(
+        [path],
+        config.input.source_filters,
+        config.task_names(),
+        selection_for_evaluation(config.input.throughput_selection),
+        config.input.scaling,
+        drop_counts=dropped,
+    )
+
+
+def _read_training_part(
+    config: RunnerConfig, path: Path, numbers: InstructionNumbers
+) -> tuple[RecordedBlocks, Counter[str]]:
+    recorder = BlockRecorder(len(config.task_names()), numbers)
+    dropped: Counter[str] = Counter()
+    with Progress("read training part", _num_blocks(path), "blocks") as progress:
+        for block in _read_blocks(config, path, dropped):
+            recorder.add(block)
+            progress.advance()
+    return recorder.finish(), dropped
+
+
+def _predict_part(
+    model: JudgedModel, path: Path, numbers: InstructionNumbers
+) -> tuple[RecordedBlocks, FloatArray, Counter[str]]:
+    """Predicts the blocks of a file; float64 [B, K] cycles per iteration, NaN where the model gave nothing."""
+    num_tasks = len(model.config.task_names())
+    recorder = BlockRecorder(num_tasks, numbers, keep_texts=True)
+    dropped: Counter[str] = Counter()
+    num_entries_before: deque[int] = deque()
+
+    def offered() -> Iterator[BasicBlockWithThroughputProto]:
+        for block in recorder.watch(_read_blocks(model.config, path, dropped)):
+            num_entries_before.append(len(block.inverse_throughputs))
+            yield block
+
+    rows: list[list[float]] = []
+    with Progress("predict", _num_blocks(path), "blocks") as progress:
+        for block in model.predict(offered()):
+            added = block.inverse_throughputs[num_entries_before.popleft() :]
+            values = [entry.inverse_throughput_cycles[0] for entry in added]
+            rows.append(values if len(values) == num_tasks else [np.nan] * num_tasks)
+            progress.advance()
+    if num_entries_before:
+        raise RuntimeError(f"the predictor lost {len(num_entries_before)} of {len(rows)} blocks")
+    return recorder.finish(), np.array(rows, dtype=np.float64).reshape(len(rows), num_tasks), dropped
+
+
+def _num_blocks(path: Path) -> int | None:
+    """Looks up how many blocks a part of a data set has, for the progress display; None when nothing says so."""
+    report = path.parent / "import_report.json"
+    by_split = read_json(report).get("blocks_by_split", {}) if report.is_file() else {}
+    number = by_split.get(path.stem)
+    return number if isinstance(number, int) else None
+
+
+def _as_held_out(blocks: RecordedBlocks, trained: RecordedBlocks) -> HeldOutBlocks:
+    seen = set(trained.token_sequences)
+    return HeldOutBlocks(
+        labels=blocks.labels,
+        mask=blocks.mask,
+        num_instructions=blocks.num_instructions,
+        fingerprints=blocks.fingerprints,
+        machine_codes=blocks.machine_codes,
+        assembly=blocks.assembly.__getitem__,
+        seen_in_training=np.array([key in seen for key in blocks.token_sequences], dtype=np.bool_),
+    )
+
+
+def _baseline_predictions(
+    trained: RecordedBlocks, held_out: RecordedBlocks, numbers: InstructionNumbers
+) -> Mapping[str, FloatArray]:
+    """Fits every baseline on the training part and predicts the held-out blocks, float64 [B, K] each."""
+    labels, mask = trained.labels, trained.mask
+    num_blocks, num_mnemonics = held_out.num_blocks, numbers.num_mnemonics
+    counts = baseline_models.instruction_counts(trained.mnemonic_ids, trained.block_offsets, num_mnemonics)
+    asked = baseline_models.instruction_counts(held_out.mnemonic_ids, held_out.block_offsets, num_mnemonics)
+    return {
+        "median": baseline_models.fit_median(labels, mask).predict(num_blocks),
+        "best_constant": baseline_models.fit_best_constant(labels, mask).predict(num_blocks),
+        "linear": baseline_models.fit_linear(counts, labels, mask).predict(asked),
+    }
+
+
+def _write_predictions(
+    path: Path, task_names: tuple[str, ...], blocks: RecordedBlocks, predictions: FloatArray
+) -> Path:
+    """Writes what a later comparison of two models on the same blocks needs."""
+    arrays: dict[str, Any] = {
+        "predictions": predictions.astype(np.float32),
+        "labels": blocks.labels.astype(np.float32),
+        "mask": blocks.mask,
+        "fingerprints": np.array(blocks.fingerprints, dtype=np.str_),
+        "task_names": np.array(task_names, dtype=np.str_),
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    return path
+
+
+def read_predictions(path: Path) -> tuple[FloatArray, FloatArray, BoolArray, list[str], list[str]]:
+    """Reads predictions, labels, mask, fingerprints and task names that `evaluate_dataset` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return (
+            arrays["predictions"].astype(np.float64),
+            arrays["labels"].astype(np.float64),
+            arrays["mask"],
+            arrays["fingerprints"].tolist(),
+            arrays["task_names"].tolist(),
+        )
+
+
+def _provenance(config: RunnerConfig, dataset_dir: Path) -> Provenance:
+    digests = {"data set manifest": sha256_file(dataset_dir / MANIFEST_NAME)}
+    tokens_file = dataset_dir / "tokens.txt"
+    if tokens_file.is_file():
+        digests["tokens.txt"] = sha256_file(tokens_file)
+    return Provenance(
+        evaluated_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=0,
+        num_resamples=0,
+        digests=digests,
+        versions=_versions(),
+        machine=f"{platform.machine()}, {os.cpu_count()} cores",
+        config=plain_values(config),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for title, distributions in {"tensorflow": ("tensorflow-cpu", "tensorflow"), "numpy": ("numpy",)}.items():
+        for distribution in distributions:
+            try:
+                found[title] = importlib.metadata.version(distribution)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+            break
+    return found

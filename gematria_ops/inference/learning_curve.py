@@ -1,0 +1,59 @@
+"""Learning curves of a report, from the metrics file that the training wrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gematria_ops.inference.evaluation_report import CurvePoint, CurveSeries
+
+# Names in metrics.jsonl.
+TRAINING_LOSS = "loss"
+VALIDATION_PREFIX = "validation_mape_percent_"
+
+MAX_POINTS = 200
+
+
+def learning_curves(records: Sequence[Mapping[str, Any]], task_names: Sequence[str]) -> tuple[CurveSeries, ...]:
+    """Gives the training loss and every task's validation error over the steps, at most 200 points each.
+
+    Args:
+        records: Records of `ops_common.metrics.read_metrics`, in the order of the steps.
+        task_names: The tasks of the model.
+
+    Returns:
+        Only the curves that have a point.
+    """
+    series = [_series(records, TRAINING_LOSS, "loss of the batches, smoothed", "", False)]
+    for name in task_names:
+        series.append(_series(records, VALIDATION_PREFIX + name, name, "percent", True))
+    return tuple(one for one in series if one.points)
+
+
+def _series(records: Sequence[Mapping[str, Any]], key: str, title: str, unit: str, is_validation: bool) -> CurveSeries:
+    points = [
+        (record["step"], float(record[key])) for record in records if key in record and math.isfinite(record[key])
+    ]
+    # Losses of single batches scatter, so neighbours are averaged; validation errors are figures, so some are left out.
+    points = _picked(points) if is_validation else _averaged(points)
+    return CurveSeries(
+        id=key,
+        title=title,
+        unit=unit,
+        is_validation=is_validation,
+        points=tuple(CurvePoint(step=step, value=value) for step, value in points),
+    )
+
+
+def _averaged(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Averages windows of equally many neighbours; a window stands at its last step."""
+    size = math.ceil(len(points) / MAX_POINTS) or 1
+    windows = [points[start : start + size] for start in range(0, len(points), size)]
+    return [(window[-1][0], sum(value for _, value in window) / len(window)) for window in windows]
+
+
+def _picked(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Keeps evenly many, always the last."""
+    size = math.ceil(len(points) / MAX_POINTS) or 1
+    return points[::-1][::size][::-1]
