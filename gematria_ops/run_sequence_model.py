@@ -8,16 +8,18 @@ SIGINT and SIGTERM, with a checkpoint written.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 from absl import logging as absl_logging
 
 from gematria_ops.config import Action, RunnerConfig
+from gematria_ops.config.program import run_program
 from gematria_ops.config.readiness import check_sequence_model
 from gematria_ops.flags import config_from_flags, define_flags
-from ops_common.errors import ConfigError, Interrupted, OpsError, UsageError
+from ops_common.errors import ConfigError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -26,55 +28,43 @@ PROGRAM = "run_sequence_model"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run with command-line arguments (the program's name first) and return the exit code."""
-    arguments = list(sys.argv if argv is None else argv)
-    try:
-        config = _parse(arguments)
-        if config.action is Action.PREDICT:
-            _predict(config)
-        else:
-            _train(config)
-    except OpsError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        # Before the first step, or in predict: there is nothing to save.
-        print(f"{PROGRAM}: interrupted", file=sys.stderr)
-        return Interrupted.exit_code
-    return 0
+    return run_program(PROGRAM, _define_flags, _run, argv)
 
 
-def _parse(arguments: list[str]) -> RunnerConfig:
-    """Turn the arguments into checked settings."""
-    app.define_help_flags()
+def _define_flags() -> None:
     define_flags(flags.FLAGS)
     flags.FLAGS.set_default("verbosity", absl_logging.INFO)
-    try:
-        left = flags.FLAGS(arguments)
-    except flags.Error as error:
-        raise UsageError(str(error), "--help lists the flags") from None
-    if len(left) > 1:
-        raise UsageError(f"not a flag: {left[1]!r}", "write --name=value, or --name value")
+
+
+def _run() -> None:
     absl_logging.use_absl_handler()
     config = config_from_flags(flags.FLAGS, RunnerConfig)
     try:
         check_sequence_model(config)
     except ConfigError as error:
         raise UsageError(error.message, error.hint) from None
-    return config
+    _quieten_tensorflow()
+    if config.action is Action.PREDICT:
+        _predict(config)
+    else:
+        _train(config)
+
+
+def _quieten_tensorflow() -> None:
+    """Leave out TensorFlow's remarks about the processor; whoever wants them sets the variable."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
 
 def _train(config: RunnerConfig) -> None:
     from gematria_ops.training.train import train
 
-    summary = train(config)
-    logger.info("%s", summary.as_text())
+    logger.info("%s", train(config).as_text())
 
 
 def _predict(config: RunnerConfig) -> None:
     from gematria_ops.inference.predictor import predict_files
 
-    summary = predict_files(config)
-    logger.info("%s", summary.as_text())
+    logger.info("%s", predict_files(config).as_text())
 
 
 if __name__ == "__main__":

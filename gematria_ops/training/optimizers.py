@@ -51,9 +51,9 @@ class Optimizer:
         for name, variable in variables.items():
             self._slots[variable.ref()] = self._create_slots(name, variable)
 
-    def learning_rate(self) -> tf.Tensor:
-        """Return the rate of the next update, a float32 scalar."""
-        return self._schedule(self.global_step)
+    def learning_rate_at(self, step: tf.Tensor | int) -> tf.Tensor:
+        """Return the rate of the update after ``step`` updates, a float32 scalar."""
+        return self._schedule(tf.convert_to_tensor(step, tf.int64))
 
     def variables_by_name(self) -> dict[str, tf.Variable]:
         """Return the optimiser's state, including ``global_step``, under its names in a checkpoint."""
@@ -66,7 +66,7 @@ class Optimizer:
             gradients: One gradient per variable, dense or as slices; None leaves its variable as it is.
             variables: Variables given to the constructor, all or some of them.
         """
-        rate = self.learning_rate()
+        rate = self.learning_rate_at(self.global_step)
         update = {
             OptimizerType.ADAM: self._apply_adam,
             OptimizerType.SGD: self._apply_sgd,

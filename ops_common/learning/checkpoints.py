@@ -189,7 +189,8 @@ def restore_checkpoint(
         variables: Variables under their checkpoint names.
         identity: What the checkpoint's record has to say; see the file's head. A checkpoint without a record (another
             program wrote it) is compared by its variables only.
-        weights_only: The checkpoint may also hold the state of an optimiser for these variables.
+        weights_only: The checkpoint may also hold the state of an optimiser for these variables, and its record may
+            say more than ``identity``.
 
     Raises:
         ArtifactError: There is no such checkpoint, or it is torn.
@@ -201,7 +202,10 @@ def restore_checkpoint(
     if record is None:
         logger.warning("checkpoint %s has no record beside it; it is compared by its variables only", prefix)
     else:
-        difference = first_difference(record["identity"], _as_json(identity))
+        recorded, wanted = record["identity"], _as_json(identity)
+        if weights_only:
+            recorded = {key: value for key, value in recorded.items() if key in wanted}
+        difference = first_difference(recorded, wanted)
         if difference:
             raise ConfigError(
                 f"checkpoint {prefix} belongs to another model: {difference}",
@@ -244,6 +248,20 @@ def restore_matching(prefix: Path, variables: Mapping[str, tf.Variable]) -> Part
     for name, value in loaded.items():
         variables[name].assign(value)
     return PartialRestore(tuple(loaded), skipped)
+
+
+def read_global_step(prefix: Path) -> int:
+    """Return the global step that a checkpoint holds.
+
+    Raises:
+        ArtifactError: There is no such checkpoint, it is torn, or it has no `global_step`.
+    """
+    _check_exists(prefix)
+    with _read_errors_named(prefix):
+        reader = tf.train.load_checkpoint(str(prefix))
+        if reader.has_tensor("global_step"):
+            return int(reader.get_tensor("global_step"))
+    raise ArtifactError(f"checkpoint {prefix} has no global_step")
 
 
 def write_variables(prefix: Path, variables: Mapping[str, tf.Variable]) -> None:
@@ -316,10 +334,8 @@ def _write_state(folder: Path, kept: list[Path]) -> None:
 
 
 def _new_state() -> Any:
-    # The message class itself is not part of TensorFlow's public names; what makes one is.
-    state = tf.compat.v1.train.generate_checkpoint_state_proto("/", "/")
-    state.Clear()
-    return state
+    # The message class itself is not part of TensorFlow's public names; what makes a message is.
+    return type(tf.compat.v1.train.generate_checkpoint_state_proto("/", "/", ["/"]))()
 
 
 def _variable_difference(name: str, variable: tf.Variable | None, shape: list[int] | None, dtype: Any) -> str:

@@ -1,0 +1,289 @@
+"""A trained model that answers for blocks: from a checkpoint or a bundle to predicted throughputs, as a stream.
+
+Blocks come and go in order, one batch in memory at a time. A block that cannot be predicted (it is empty, has an
+unknown token, or is over the instruction limit) passes through unchanged and is counted by reason. Specification
+sections 9.1 to 9.3, with the decisions of section 12.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gematria_ops.blocks.basic_block import BasicBlock
+from gematria_ops.blocks.throughput import BasicBlockThroughput, BasicBlockWithThroughput
+from gematria_ops.blocks.vocabulary import Vocabulary
+from gematria_ops.config import ModelConfig, RunnerConfig
+from gematria_ops.data.dataset import read_blocks
+from gematria_ops.encode.batching import batches
+from gematria_ops.encode.encoded_blocks import EMPTY_BLOCK, UNKNOWN_TOKEN, EncodedBlocks, encode_blocks
+from gematria_ops.encode.sequence_batch import BatchOptions, make_batch
+from gematria_ops.encode.tokenizing import AnyBlock, InstructionTable, is_encodable, num_instructions
+from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
+from gematria_ops.formats.tfrecord import RecordWriter
+from gematria_ops.models.ithemal import Ithemal
+from gematria_ops.models.predict_step import PredictStep
+from ops_common.config import plain_values
+from ops_common.learning.checkpoints import restore_checkpoint
+from ops_common.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+Float32 = NDArray[np.float32]
+
+OVER_INSTRUCTION_LIMIT = "over the instruction limit"
+
+# Without limits a batch would be the whole input; its predictions do not depend on how it is cut.
+DEFAULT_MAX_BLOCKS = 1000
+# How many distinct instructions are remembered between batches; more than any data set of one program has.
+MAX_KNOWN_INSTRUCTIONS = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model answered. B blocks, I instructions, K tasks.
+
+    Attributes:
+        output: [B, K] cycles per iteration.
+        deltas: [I, K] what each instruction adds, block by block; None unless seq2seq.
+    """
+
+    output: Float32
+    deltas: Float32 | None
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """What a prediction of files did."""
+
+    output_file: Path
+    num_blocks: int
+    num_unpredicted: Mapping[str, int]
+
+    def as_text(self) -> str:
+        """Return one line for people."""
+        left = sum(self.num_unpredicted.values())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.num_unpredicted.items())
+        passed = f"; {left} passed through without a prediction: {reasons}" if left else ""
+        return f"{self.num_blocks - left} of {self.num_blocks} blocks predicted, written to {self.output_file}{passed}"
+
+
+class Predictor:
+    """A model with its vocabulary.
+
+    Args:
+        model: The model, with trained weights.
+        vocabulary: The one that it was trained with.
+        model_name: Name in the source of a prediction; empty: the automatic one.
+        prefix_deltas: Prefix predictions of seq2seq models hold each instruction's own share, as the public
+            implementation writes it, instead of the running sum, which is what the field means in training data.
+
+    Attributes:
+        num_unpredicted: Blocks that passed through without a prediction, by reason.
+    """
+
+    def __init__(
+        self, model: Ithemal, vocabulary: Vocabulary, *, model_name: str = "", prefix_deltas: bool = False
+    ) -> None:
+        self.model = model
+        self.vocabulary = vocabulary
+        self.model_name = model_name or default_model_name(model.config)
+        self.num_unpredicted: Counter[str] = Counter()
+        self._prefix_deltas = prefix_deltas
+        self._step = PredictStep(model)
+        self._options = BatchOptions(bidirectional=model.config.bidirectional, seq2seq=model.config.seq2seq)
+        self._known = InstructionTable(vocabulary)
+
+    @classmethod
+    def from_checkpoint(cls, config: RunnerConfig) -> Predictor:
+        """Build the model that the settings describe and restore `checkpoint.file` strictly.
+
+        Raises:
+            ConfigError: The checkpoint belongs to another model, other tasks, or another vocabulary.
+            ArtifactError: There is no such checkpoint, or it is torn.
+        """
+        vocabulary = load_vocabulary(config)
+        model = Ithemal(config.model, len(vocabulary), config.task_names(), config.random_seed)
+        restore_checkpoint(
+            Path(config.checkpoint.file),
+            model.variables_by_name(),
+            model_identity(config.model, config.task_names(), vocabulary),
+            weights_only=True,
+        )
+        name, deltas = config.output.model_name or "", config.output.prefix_deltas
+        return cls(model, vocabulary, model_name=name, prefix_deltas=deltas)
+
+    def source_name(self, task_index: int) -> str:
+        """Return the source of a task's predictions.
+
+        Raises:
+            ValueError: There is no such task.
+        """
+        if not 0 <= task_index < len(self.model.task_names):
+            raise ValueError(f"task index {task_index} is not in [0, {len(self.model.task_names)})")
+        return f"{self.model_name}, task={self.model.task_names[task_index]}"
+
+    def predict_encoded(self, encoded: EncodedBlocks, max_blocks_in_batch: int = DEFAULT_MAX_BLOCKS) -> Predictions:
+        """Predict a whole encoded data set, in batches of blocks that begin alike; the answers are in natural order."""
+        order = np.argsort(encoded.forward_order, kind="stable")
+        num_tasks = len(self.model.task_names)
+        output = np.empty((encoded.num_blocks, num_tasks), dtype=np.float32)
+        deltas = np.empty((len(encoded.instruction_ids), num_tasks), np.float32) if self.model.config.seq2seq else None
+        for start in range(0, len(order), max_blocks_in_batch):
+            indices = order[start : start + max_blocks_in_batch]
+            output[indices], answered = self._step(make_batch(encoded, indices, self._options))
+            if deltas is not None and answered is not None:
+                starts, sizes = encoded.block_splits[indices], encoded.block_sizes[indices]
+                deltas[np.concatenate([np.arange(s, s + n) for s, n in zip(starts, sizes)])] = answered
+        return Predictions(output, deltas)
+
+    def predict_blocks(
+        self,
+        blocks: Iterable[BasicBlock],
+        max_blocks_in_batch: int | None = None,
+        max_instructions_in_batch: int | None = None,
+    ) -> Iterator[BasicBlockWithThroughput]:
+        """Predict plain blocks, in order; one without a prediction has no throughputs. See `predict_protos`."""
+        stream = self._predict(blocks, max_blocks_in_batch, max_instructions_in_batch)
+        for block, throughputs in stream:
+            yield BasicBlockWithThroughput(block, throughputs)
+
+    def predict_protos(
+        self,
+        protos: Iterable[BasicBlockWithThroughputProto],
+        max_blocks_in_batch: int | None = None,
+        max_instructions_in_batch: int | None = None,
+    ) -> Iterator[BasicBlockWithThroughputProto]:
+        """Append a throughput for each task to each block, in place; those that are there stay as they are.
+
+        Args:
+            protos: Blocks, read once.
+            max_blocks_in_batch: Most blocks in a batch; None or 0: 1,000.
+            max_instructions_in_batch: Most instructions in a batch; longer blocks pass through. None or 0: no limit.
+
+        Yields:
+            Every block, in order.
+        """
+        stream = self._predict(protos, max_blocks_in_batch, max_instructions_in_batch)
+        for proto, throughputs in stream:
+            for task_index, throughput in enumerate(throughputs):
+                entry = proto.inverse_throughputs.add(source=self.source_name(task_index))
+                entry.inverse_throughput_cycles.extend(throughput.inverse_throughput_cycles)
+                for values in throughput.prefix_inverse_throughput_cycles:
+                    entry.prefix_inverse_throughputs.add(inverse_throughput_cycles=values)
+            yield proto
+
+    def _predict(
+        self, blocks: Iterable[Any], max_blocks: int | None, max_instructions: int | None
+    ) -> Iterator[tuple[Any, tuple[BasicBlockThroughput, ...]]]:
+        """Pair every block, in order, with what the model answers for it: one throughput a task, or none."""
+        arrived: deque[Any] = deque()
+
+        def arriving() -> Iterator[Any]:
+            for block in blocks:
+                arrived.append(block)
+                yield block
+
+        def skip(block: Any) -> None:
+            del block
+            self.num_unpredicted[OVER_INSTRUCTION_LIMIT] += 1
+
+        limit = max_blocks or DEFAULT_MAX_BLOCKS
+        for batch in batches(arriving(), num_instructions, limit, max_instructions, on_skipped=skip):
+            answers = self._answer(batch)
+            # Blocks over the limit are in no batch; they leave in their place between those that are.
+            for block, answer in zip(batch, answers, strict=True):
+                while arrived[0] is not block:
+                    yield arrived.popleft(), ()
+                yield arrived.popleft(), answer
+        while arrived:
+            yield arrived.popleft(), ()
+
+    def _answer(self, blocks: Sequence[AnyBlock]) -> list[tuple[BasicBlockThroughput, ...]]:
+        if len(self._known) > MAX_KNOWN_INSTRUCTIONS:
+            self._known = InstructionTable(self.vocabulary)
+        valid = [is_encodable(block, self._known) for block in blocks]
+        for block, is_valid in zip(blocks, valid, strict=True):
+            if not is_valid:
+                self.num_unpredicted[UNKNOWN_TOKEN if num_instructions(block) else EMPTY_BLOCK] += 1
+        readable = [block for block, is_valid in zip(blocks, valid, strict=True) if is_valid]
+        if not readable:
+            return [()] * len(blocks)
+        encoded = encode_blocks(readable, self.vocabulary)
+        batch = make_batch(encoded, np.arange(encoded.num_blocks), self._options)
+        answers = iter(self._throughputs(encoded, *self._step(batch)))
+        return [next(answers) if is_valid else () for is_valid in valid]
+
+    def _throughputs(
+        self, encoded: EncodedBlocks, output: Float32, deltas: Float32 | None
+    ) -> Iterator[tuple[BasicBlockThroughput, ...]]:
+        splits = encoded.block_splits
+        for block_index, row in enumerate(output.tolist()):
+            if deltas is None:
+                yield tuple(BasicBlockThroughput((value,)) for value in row)
+                continue
+            prefixes = deltas[splits[block_index] : splits[block_index + 1]].astype(np.float64)  # [I, K]
+            if not self._prefix_deltas:
+                prefixes = np.cumsum(prefixes, axis=0)
+            yield tuple(
+                BasicBlockThroughput((value,), tuple((prefix,) for prefix in column))
+                for value, column in zip(row, prefixes.T.tolist(), strict=True)
+            )
+
+
+def predict_files(config: RunnerConfig) -> PredictSummary:
+    """Predict the blocks of the input files with a checkpoint, and write them in the same order.
+
+    Throughput filters do not apply: every block of the files is in the output.
+
+    Raises:
+        ConfigError: The checkpoint belongs to another model.
+        DataError: An input file is missing or damaged; no output is left behind then.
+    """
+    predictor = Predictor.from_checkpoint(config)
+    output_file = Path(config.output.file)
+    num_blocks = 0
+    with RecordWriter(output_file) as writer, Progress("predict", None, "blocks") as progress:
+        stream = predictor.predict_protos(
+            read_blocks(config.input.files), config.batch.max_blocks, config.batch.max_instructions
+        )
+        for proto in stream:
+            writer.write(proto.SerializeToString())
+            num_blocks += 1
+            progress.advance()
+    for reason, count in predictor.num_unpredicted.items():
+        logger.warning("%d blocks passed through without a prediction: %s", count, reason)
+    return PredictSummary(output_file, num_blocks, dict(predictor.num_unpredicted))
+
+
+def load_vocabulary(config: RunnerConfig) -> Vocabulary:
+    """Read the tokens file of the settings, with its replacement for unknown tokens."""
+    return Vocabulary.from_file(config.tokens.file or "", config.tokens.out_of_vocabulary_replacement_token)
+
+
+def model_identity(config: ModelConfig, task_names: Sequence[str], vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return what has to be equal for weights to make sense; stands in the record of each checkpoint."""
+    digest = hashlib.sha256("\n".join(vocabulary.tokens).encode("utf-8")).hexdigest()
+    return {
+        "model": {"kind": "sequence", **plain_values(config)},
+        "task_names": list(task_names),
+        "vocabulary": {"num_tokens": len(vocabulary), "sha256": digest},
+    }
+
+
+def default_model_name(config: ModelConfig) -> str:
+    """Return the public implementation's automatic name of a sequence model (there is no comma after use_deltas)."""
+    return (
+        f"HierarchicalLSTM: use_deltas={config.seq2seq} token_embedding_size={config.token_embedding_size}, "
+        f"instruction_embedding_size={config.instruction_embedding_size}, "
+        f"block_embedding_size={config.block_embedding_size}, bidirectional={config.bidirectional}, "
+        f"output_layers={config.output_layers}, task_output_layers={config.task_output_layers}"
+    )

@@ -1,0 +1,127 @@
+"""Training of a sequence model, from settings to checkpoints and a bundle.
+
+files -> labelled blocks -> encoded once -> model, loss, optimiser -> ops_common.learning.fit -> bundle
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from gematria_ops.config import RunnerConfig
+from gematria_ops.config.readiness import check_sequence_model
+from gematria_ops.encode.encoded_blocks import EncodedBlocks
+from gematria_ops.inference.predictor import load_vocabulary
+from gematria_ops.training.losses import check_labels
+from gematria_ops.training.starting_point import copy_resume_folder
+from gematria_ops.training.workload import SequenceTraining, Validation, load_encoded_blocks
+from ops_common.learning.checkpoints import CheckpointStore
+from ops_common.learning.fit import Plan, fit
+from ops_common.learning.pace import Cadence, FitSummary
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """What a training did. Rates leave out the first step, which compiles, and validation."""
+
+    global_step: int
+    num_steps: int
+    num_blocks: int
+    num_dropped: Mapping[str, int]
+    final_loss: float
+    blocks_per_second: float
+    blocks_per_cpu_second: float
+    seconds_to_first_step: float
+    wall_seconds: float
+    cpu_seconds: float
+
+    def as_text(self) -> str:
+        """Return one line for people."""
+        return (
+            f"global step {self.global_step} after {self.num_steps} steps on {self.num_blocks} blocks, "
+            f"{self.blocks_per_second:,.0f} blocks/s, loss {self.final_loss:.6g}, "
+            f"first step after {self.seconds_to_first_step:.1f} s"
+        )
+
+
+def train(
+    config: RunnerConfig,
+    *,
+    metrics_path: Path | None = None,
+    bundle_dir: Path | None = None,
+) -> TrainSummary:
+    """Train until the settings' step, going on from the newest checkpoint of the checkpoint folder.
+
+    Args:
+        config: All settings.
+        metrics_path: Metrics file; none: no metrics are kept.
+        bundle_dir: Folder of the finished model: weights, vocabulary and settings; none: checkpoints only.
+
+    Raises:
+        ConfigError: A setting cannot be used, or the newest checkpoint belongs to another model or vocabulary.
+        DataError: The input is damaged, a task has no label, a token is unknown, or the loss became infinite.
+        ArtifactError: A checkpoint cannot be written, or none of those that are there is whole.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
+    """
+    started = time.monotonic()
+    check_sequence_model(config)
+    np.set_printoptions(edgeitems=config.summary.numpy_print_edgeitems)
+    tf.debugging.set_log_device_placement(config.distributed.log_device_placement)
+    if config.summary.run_tf_profiler:
+        tf.profiler.experimental.server.start(config.summary.tf_profiler_port)
+    copy_resume_folder(config.checkpoint)
+
+    vocabulary = load_vocabulary(config)
+    encoded = load_encoded_blocks(config, config.input.files, vocabulary)
+    check_labels(encoded, config.task_names(), config.loss)
+    training = SequenceTraining(config, encoded)
+    checkpoints = None
+    if config.checkpoint.directory:
+        folder = Path(config.checkpoint.directory)
+        checkpoints = CheckpointStore(folder, training.identity(), config.checkpoint.max_to_keep)
+    validation = Validation(config, training.model, vocabulary) if config.validation.files else None
+    before_fit = time.monotonic() - started
+    summary = fit(
+        training,
+        _plan(config),
+        checkpoints,
+        initialize=training.warm_start,
+        validate=validation,
+        metrics_path=metrics_path,
+    )
+    if bundle_dir is not None:
+        raise NotImplementedError("waits for models/bundle.py")
+    return _summarize(summary, encoded, before_fit)
+
+
+def _plan(config: RunnerConfig) -> Plan:
+    return Plan(
+        num_steps=config.num_steps,
+        max_seconds=config.max_seconds,
+        save=Cadence(config.checkpoint.save_steps, config.checkpoint.save_seconds),
+        report=Cadence(config.summary.save_steps, config.summary.save_seconds),
+        validate_steps=config.validation.every_steps,
+    )
+
+
+def _summarize(summary: FitSummary, encoded: EncodedBlocks, before_fit: float) -> TrainSummary:
+    return TrainSummary(
+        global_step=summary.global_step,
+        num_steps=summary.num_steps,
+        num_blocks=encoded.num_blocks,
+        num_dropped=encoded.dropped,
+        final_loss=summary.final_loss,
+        blocks_per_second=summary.samples_per_second,
+        blocks_per_cpu_second=summary.samples_per_cpu_second,
+        seconds_to_first_step=before_fit + summary.seconds_to_first_step,
+        wall_seconds=before_fit + summary.wall_seconds,
+        cpu_seconds=summary.cpu_seconds,
+    )

@@ -1,0 +1,187 @@
+"""What a training is made of: blocks, model, batches, and what it tells; ``ops_common.learning.fit`` runs it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from gematria_ops.blocks.vocabulary import Vocabulary
+from gematria_ops.config import RunnerConfig, ThroughputSelection
+from gematria_ops.data.dataset import read_labelled_blocks
+from gematria_ops.data.selecting import selection_for_evaluation
+from gematria_ops.encode.batching import BatchSchedule
+from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
+from gematria_ops.encode.sequence_batch import BatchOptions, SequenceBatch
+from gematria_ops.encode.training_batches import TrainingBatches
+from gematria_ops.inference.metrics import mean_absolute_percentage_error, usable_rows
+from gematria_ops.inference.predictor import Predictor, model_identity
+from gematria_ops.models.ithemal import Ithemal
+from gematria_ops.training.optimizers import Optimizer
+from gematria_ops.training.starting_point import warm_start
+from gematria_ops.training.step import StepResult, TrainStep
+from gematria_ops.training.summaries import SummaryWriter, step_statistics
+from ops_common.progress import Progress
+from ops_common.seeding import derived_seed
+
+logger = logging.getLogger(__name__)
+
+
+def load_encoded_blocks(config: RunnerConfig, files: Sequence[str], vocabulary: Vocabulary) -> EncodedBlocks:
+    """Read, select, aggregate, scale and encode the blocks that a training or validation uses.
+
+    Raises:
+        DataError: A file is damaged, a filter matches nothing, a task has no label, or a block cannot be encoded.
+    """
+    dropped: Counter[str] = Counter()
+    needs_prefixes = config.model.seq2seq and config.loss.use_seq2seq_loss
+    blocks = read_labelled_blocks(
+        files,
+        config.input.source_filters,
+        config.input.task_names,
+        config.input.throughput_selection,
+        config.input.scaling,
+        use_prefixes=config.loss.use_seq2seq_loss,
+        drop_counts=dropped,
+    )
+    encoded = encode_blocks(
+        _with_progress(blocks),
+        vocabulary,
+        len(config.task_names()),
+        needs_prefixes=needs_prefixes,
+        drop_invalid_blocks=config.input.drop_invalid_blocks,
+    )
+    counts = {**dropped, **encoded.dropped}
+    for reason, count in counts.items():
+        logger.warning("%d blocks dropped: %s", count, reason)
+    logger.info(
+        "%d blocks, %d instructions, %d of them distinct",
+        encoded.num_blocks,
+        len(encoded.instruction_ids),
+        len(encoded.instruction_splits) - 1,
+    )
+    return dataclasses.replace(encoded, dropped=counts)
+
+
+class SequenceTraining:
+    """A sequence model with its data: the workload of ``ops_common.learning.fit``.
+
+    Args:
+        config: All settings.
+        encoded: The training blocks.
+    """
+
+    def __init__(self, config: RunnerConfig, encoded: EncodedBlocks) -> None:
+        self._config, self._encoded = config, encoded
+        seed = config.random_seed
+        self.model = Ithemal(config.model, len(encoded.vocabulary), config.task_names(), seed)
+        weights = self.model.variables_by_name()
+        self._optimizer = Optimizer(config.optimizer, weights, derived_seed(seed, "learning rate"))
+        self._step = TrainStep(self.model, config.loss, self._optimizer)
+        limits = config.batch
+        schedule = BatchSchedule(
+            encoded.block_sizes, limits.max_blocks, limits.max_instructions, limits.randomize, seed
+        )
+        if schedule.num_skipped:
+            logger.warning("%d blocks are in no batch: over the instruction limit", schedule.num_skipped)
+        options = BatchOptions(
+            bidirectional=config.model.bidirectional,
+            seq2seq=config.model.seq2seq,
+            random_labels=config.input.throughput_selection is ThroughputSelection.RANDOM,
+            injection_probability=config.tokens.out_of_vocabulary_injection_probability,
+        )
+        self._batches = TrainingBatches(encoded, schedule, options, seed)
+        folder = config.summary.directory
+        self._summaries = SummaryWriter(Path(folder) if folder else None, config.task_names())
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a checkpoint must have in common with this training."""
+        identity = model_identity(self._config.model, self._config.task_names(), self._encoded.vocabulary)
+        return {**identity, "optimizer_type": self._config.optimizer.optimizer_type.name}
+
+    def warm_start(self) -> None:
+        """Load another training's weights if the settings say so."""
+        warm_start(self._config.checkpoint, self.model.variables_by_name(), self._optimizer.global_step)
+
+    def variables_by_name(self) -> dict[str, tf.Variable]:
+        """Return weights, slots and global step."""
+        return {**self.model.variables_by_name(), **self._optimizer.variables_by_name()}
+
+    def make_batch(self, step: int) -> SequenceBatch:
+        """Make the batch of the update after ``step`` updates, from seed and step alone."""
+        return self._batches.batch(step)
+
+    def train_step(self, batch: SequenceBatch) -> StepResult:
+        """Do one update."""
+        return self._step(batch)
+
+    def num_samples(self, batch: SequenceBatch) -> int:
+        """Return the number of blocks."""
+        return batch.num_blocks
+
+    def describe_samples(self, step: int, batch: SequenceBatch) -> list[str]:
+        """Name the blocks by position among the encoded ones and by fingerprint (SHA-256 of their tokens)."""
+        del batch
+        indices = self._batches.block_indices(step).tolist()
+        return [f"block {index} ({_fingerprint(self._encoded, index)})" for index in indices]
+
+    def report(self, step: int, batch: SequenceBatch, outcome: StepResult) -> dict[str, float]:
+        """Log the statistics of a step and write them for TensorBoard."""
+        stats = step_statistics(step, batch, outcome, self._config.loss.collected_percentile_ranks)
+        # The rate of this step was the schedule at the step before.
+        rate = float(self._optimizer.learning_rate_at(step - 1))
+        logger.info("Training: %s", stats)
+        logger.info("%d blocks, %d instructions", batch.num_blocks, batch.num_instructions)
+        self._summaries.write(stats, batch, outcome, rate)
+        errors = zip(self._config.task_names(), stats.relative_mae.tolist())
+        return {"learning_rate": rate, **{f"mape_percent_{name}": 100 * error for name, error in errors}}
+
+
+class Validation:
+    """Error of the current weights on held-out blocks, for the learning curve."""
+
+    def __init__(self, config: RunnerConfig, model: Ithemal, vocabulary: Vocabulary) -> None:
+        selection = selection_for_evaluation(config.input.throughput_selection)
+        changed = {
+            "input": config.input.model_copy(update={"throughput_selection": selection, "drop_invalid_blocks": True})
+        }
+        encoded = load_encoded_blocks(config.model_copy(update=changed), config.validation.files, vocabulary)
+        self._encoded = encoded
+        self._task_names = config.task_names()
+        self._predictor = Predictor(model, vocabulary)
+
+    def __call__(self, step: int) -> dict[str, float]:
+        """Return the mean absolute percentage error of each task."""
+        output = self._predictor.predict_encoded(self._encoded).output.astype(np.float64)
+        labels, mask = self._encoded.labels.astype(np.float64), self._encoded.mask
+        errors = {}
+        for task, name in enumerate(self._task_names):
+            rows = usable_rows(output[:, task], labels[:, task], mask[:, task]).relative
+            error = mean_absolute_percentage_error(output[rows, task], labels[rows, task])
+            errors[f"validation_mape_percent_{name}"] = float("nan") if error is None else error
+        logger.info("step %d, %d held-out blocks: %s", step, self._encoded.num_blocks, errors)
+        return errors
+
+
+def _fingerprint(encoded: EncodedBlocks, index: int) -> str:
+    ids = encoded.instruction_ids[encoded.block_splits[index] : encoded.block_splits[index + 1]]
+    digest = hashlib.sha256()
+    for instruction in ids.tolist():
+        start, end = encoded.instruction_splits[instruction], encoded.instruction_splits[instruction + 1]
+        tokens = [encoded.vocabulary.tokens[token] for token in encoded.instruction_tokens[start:end].tolist()]
+        digest.update((" ".join(tokens) + "\n").encode("utf-8"))
+    return digest.hexdigest()[:16]
+
+
+def _with_progress(blocks: Iterable[Any]) -> Iterator[Any]:
+    with Progress("read and encode", None, "blocks") as progress:
+        for block in blocks:
+            yield block
+            progress.advance()
