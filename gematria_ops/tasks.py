@@ -16,9 +16,18 @@ The main path, in order:
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+from ops_common.errors import ConfigError
+from ops_common.rundir import RunDir
 
 Result = dict[str, str | int | float | bool]
+
+TOKENS_NAME = "tokens.txt"
 
 
 def import_bhive(
@@ -44,7 +53,28 @@ def import_bhive(
         max_rejected_share: Fail when more than this share of the rows is unusable, 0 to 1.
         num_workers: Processes that decode and canonicalise.
     """
-    raise NotImplementedError
+    from gematria_ops.data.merging import import_and_merge
+    from gematria_ops.formats.bhive_csv import CsvLayout
+
+    report = import_and_merge(
+        [Path(name) for name in csv_files],
+        source_names,
+        Path(dataset_dir),
+        layout=CsvLayout(throughput_scaling=throughput_scaling),
+        validation_percent=validation_percent,
+        test_percent=test_percent,
+        max_rejected_share=max_rejected_share,
+        num_workers=num_workers,
+    )
+    return {
+        "dataset_dir": dataset_dir,
+        "num_blocks": report.num_blocks,
+        "num_train": report.num_train,
+        "num_validation": report.num_validation,
+        "num_test": report.num_test,
+        "num_rejected": report.num_rejected,
+        "dataset_sha256": report.dataset_sha256,
+    }
 
 
 def build_vocabulary(*, dataset_dir: str) -> Result:
@@ -53,7 +83,19 @@ def build_vocabulary(*, dataset_dir: str) -> Result:
     Args:
         dataset_dir: Folder of a data set written by import-bhive.
     """
-    raise NotImplementedError
+    from gematria_ops.blocks.vocabulary import write_tokens_file
+    from gematria_ops.data.dataset import collect_tokens, split_file
+    from gematria_ops.data.splitting import TRAIN
+    from ops_common.artifacts import MANIFEST_NAME, read_manifest, write_manifest
+
+    folder = Path(dataset_dir)
+    tokens = collect_tokens(split_file(folder, TRAIN))
+    write_tokens_file(folder / TOKENS_NAME, tokens)
+    # The vocabulary is part of the data set from now on; the manifest that lists it is written last, as always.
+    manifest = read_manifest(folder / MANIFEST_NAME)
+    files, extra = manifest.pop("files"), manifest
+    write_manifest(folder, sorted({*files, TOKENS_NAME}), **extra)
+    return {"tokens_file": str(folder / TOKENS_NAME), "num_tokens": len(tokens)}
 
 
 def train_model(*, dataset_dir: str, run_dir: str, config_file: str, overrides: list[str] | None = None) -> Result:
@@ -65,7 +107,32 @@ def train_model(*, dataset_dir: str, run_dir: str, config_file: str, overrides: 
         config_file: TOML file with the experiment's settings.
         overrides: Settings that replace those of the file, as section.key=value.
     """
-    raise NotImplementedError
+    arguments = {"dataset_dir": dataset_dir, "config_file": config_file, "overrides": overrides or []}
+    run = RunDir(Path(run_dir))
+
+    def work() -> Result:
+        from gematria_ops.config import RunnerConfig
+        from ops_common.artifacts import write_text
+        from ops_common.config import to_toml
+
+        derived = _dataset_settings(Path(dataset_dir), run)
+        config = RunnerConfig.from_toml(Path(config_file), [*derived, *(overrides or [])])
+        write_text(run.path / "config.toml", to_toml(config))
+
+        from gematria_ops.training.train import train
+
+        summary = train(config, metrics_path=run.metrics_path, bundle_dir=run.bundle_dir)
+        return {
+            "bundle_dir": str(run.bundle_dir),
+            "global_step": summary.global_step,
+            "num_training_blocks": summary.num_blocks,
+            "blocks_per_second": round(summary.blocks_per_second, 1),
+            "final_loss": summary.final_loss,
+            "seconds_to_first_step": round(summary.seconds_to_first_step, 1),
+            "wall_seconds": round(summary.wall_seconds, 1),
+        }
+
+    return _once(run, "train_model", arguments, work)
 
 
 def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation") -> Result:
@@ -76,7 +143,27 @@ def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation")
         dataset_dir: Folder of the data set.
         split: Part of the data set to evaluate on: validation or test.
     """
-    raise NotImplementedError
+    arguments = {"dataset_dir": dataset_dir, "split": split}
+    run = RunDir(Path(run_dir))
+
+    def work() -> Result:
+        from gematria_ops.inference.evaluating import evaluate_bundle
+
+        done = evaluate_bundle(run.bundle_dir, Path(dataset_dir), split, run.reports_dir, run.metrics_path)
+        figures = {
+            f"{name}_mape_percent_{task.name}": round(summary.mape_percent, 3)
+            for task in done.report.tasks
+            for name, summary in [("model", task.model), *task.baselines.items()]
+            if summary.mape_percent is not None
+        }
+        return {
+            "report_json": str(done.files.json),
+            "report_html": str(done.files.html),
+            "num_blocks": done.report.dataset.num_blocks,
+            **figures,
+        }
+
+    return _once(run, "evaluate_model", arguments, work)
 
 
 def check_release(*, run_dir: str, max_mape_percent: float, require_better_than_baselines: bool = True) -> Result:
@@ -87,7 +174,17 @@ def check_release(*, run_dir: str, max_mape_percent: float, require_better_than_
         max_mape_percent: Highest mean absolute percentage error allowed for any task, in percent.
         require_better_than_baselines: Also require a lower error than every baseline, for every task.
     """
-    raise NotImplementedError
+    from gematria_ops.inference import release
+    from gematria_ops.inference.evaluation_report import read_report_json
+
+    report = read_report_json(RunDir(Path(run_dir)).reports_dir / "evaluation.json")
+    verdict = release.check_release(report, max_mape_percent, require_better_than_baselines)
+    assert verdict.worst_mape_percent is not None  # a task without a figure does not pass
+    return {
+        "passed": verdict.passed,
+        "worst_task": verdict.worst_task,
+        "worst_mape_percent": round(verdict.worst_mape_percent, 3),
+    }
 
 
 def upload_model(*, run_dir: str, destination: str) -> Result:
@@ -97,11 +194,74 @@ def upload_model(*, run_dir: str, destination: str) -> Result:
         run_dir: Folder of a run that passed its release check.
         destination: Where models are published, e.g. s3://models/gematria.
     """
-    raise NotImplementedError
+    from gematria_ops.publish import upload_bundle
+    from ops_common.artifacts import read_json
+
+    run = RunDir(Path(run_dir))
+    evaluated = read_json(run.results_dir / "evaluate_model.record.json")["result"]
+    figures = {name: value for name, value in evaluated.items() if "mape_percent" in name}
+    metadata = {"library": "gematria_ops", "run": run.path.name, "evaluation": figures}
+    uploaded = upload_bundle(run.bundle_dir, run.reports_dir, destination, run.path.name, metadata, create_bucket=True)
+    run.mark_done()
+    return {
+        "bundle_uri": uploaded.bundle_uri,
+        "manifest_uri": uploaded.manifest_uri,
+        "report_uri": uploaded.report_uri,
+        "num_files": uploaded.num_files,
+        "size_bytes": uploaded.size_bytes,
+    }
 
 
-def _as_path(value: str) -> Path:
-    return Path(value).expanduser()
+def _once(run: RunDir, task: str, arguments: Mapping[str, Any], work: Callable[[], Result]) -> Result:
+    """Does a task's work, or returns what it returned when it finished in this run with the same arguments before."""
+    with run.exclusive(task):
+        finished = run.finished_result(task, arguments)
+        if finished is not None:
+            return finished
+        result = work()
+        run.save_result(task, arguments, result)
+        return result
+
+
+def _dataset_settings(dataset_dir: Path, run: RunDir) -> list[str]:
+    """What follows from the data set and the run folder: files, one task for each source, folders."""
+    from gematria_ops.data.dataset import split_file
+
+    sources = dataset_sources(dataset_dir)
+    values = {
+        "input.files": [str(split_file(dataset_dir, "train"))],
+        "validation.files": [str(split_file(dataset_dir, "validation"))],
+        "tokens.file": str(dataset_dir / TOKENS_NAME),
+        "input.source_filters": [f"{re.escape(source)}$" for source in sources],
+        "input.task_names": task_names_of(sources),
+        "checkpoint.directory": str(run.checkpoints_dir),
+        "summary.directory": str(run.summaries_dir),
+    }
+    # A JSON string or list of strings is TOML too.
+    return [f"{key}={json.dumps(value)}" for key, value in values.items()]
+
+
+def dataset_sources(dataset_dir: Path) -> list[str]:
+    """The throughput sources of a data set, in the order of its import.
+
+    Raises:
+        ConfigError: The folder holds no data set of ours.
+    """
+    from gematria_ops.data.merging import REPORT_NAME
+    from ops_common.artifacts import read_json
+
+    report = read_json(dataset_dir / REPORT_NAME)
+    sources = [entry["source"] for entry in report.get("sources", ())] if isinstance(report, dict) else []
+    if not sources:
+        raise ConfigError(f"{dataset_dir} does not say which sources it holds", "give a folder that import-bhive wrote")
+    return [str(source) for source in sources]
+
+
+def task_names_of(sources: list[str]) -> list[str]:
+    """Short names of the tasks that learn the sources: `bhive: hsw` gives `hsw`, unless two sources would share it."""
+    short = [re.sub(r"[^A-Za-z0-9_.=-]+", "_", source.rpartition(": ")[2]).strip("_") for source in sources]
+    is_usable = len(set(short)) == len(short) and all(short)
+    return short if is_usable else [f"task_{number}" for number in range(1, len(sources) + 1)]
 
 
 TASKS = (import_bhive, build_vocabulary, train_model, evaluate_model, check_release, upload_model)
