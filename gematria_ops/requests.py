@@ -18,7 +18,7 @@ from ops_common.config import Section, build_config
 from ops_common.errors import ConfigError, DataError
 
 Plan = dict[str, Any]
-Name = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Percent = Annotated[int, Field(ge=0, le=50)]
 EvenSize = Annotated[int, Field(ge=2, le=4096, multiple_of=2)]
 
@@ -33,7 +33,7 @@ class NoDatasetYet(DataError):
 class TrainRequest(Section):
     """What to train, how long, when the result is good enough, and where it goes."""
 
-    dataset: str = Field("", description="Name (or folder) of the data set. Empty: the newest one.")
+    dataset: str | None = Field(None, description="Name (or folder) of the data set. Empty: the newest one.")
     config_file: str = Field(
         "config/gematria/ithemal.toml",
         min_length=1,
@@ -44,12 +44,12 @@ class TrainRequest(Section):
     )
     max_minutes: float | None = Field(
         None,
-        gt=0,
+        ge=0.05,
         le=20_160,
         description="End the training after this many minutes, whichever comes first. Empty: no limit.",
     )
     learning_rate: float | None = Field(
-        None, gt=0, le=10, description="Initial learning rate. Empty: as in config_file."
+        None, ge=1e-8, le=10, description="Initial learning rate. Empty: as in config_file."
     )
     max_blocks_in_batch: int | None = Field(
         None, ge=1, le=100_000, description="Basic blocks in one batch. Empty: as in config_file."
@@ -69,31 +69,31 @@ class TrainRequest(Section):
         le=2**31 - 1,
         description="Seed of weights and batches; -1: another one each time. Empty: as in config_file.",
     )
-    overrides: list[str] = Field(
-        [], description="Further settings of config_file to replace, each as section.key=value."
+    overrides: list[str] | None = Field(
+        None, description="Further settings of config_file to replace, each as section.key=value."
     )
     evaluation_split: Literal["validation", "test"] = Field(
         "validation", description="Held-out part of the data set that the model is evaluated on."
     )
     max_mape_percent: float = Field(
         25.0,
-        gt=0,
+        ge=0.01,
         le=1000,
         description="Release gate: highest mean absolute percentage error of any microarchitecture.",
     )
     require_better_than_baselines: bool = Field(
         True, description="Release gate: the error must also be lower than that of every baseline."
     )
-    destination: str = Field(
-        "",
-        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?)?$",
+    destination: str | None = Field(
+        None,
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$",
         description="Where the model is published, s3://bucket/prefix. Empty: the deployment's own place.",
     )
 
     @field_validator("overrides")
     @classmethod
-    def _look_like_settings(cls, values: list[str]) -> list[str]:
-        for value in values:
+    def _look_like_settings(cls, values: list[str] | None) -> list[str] | None:
+        for value in values or ():
             if "=" not in value:
                 raise ValueError(f"{value!r} is not section.key=value")
         return values
@@ -112,12 +112,12 @@ class ImportRequest(Section):
         min_length=1,
         description="Throughput source of each file, in the same order.",
     )
-    dataset: Name = Field(
-        "", description="Name of the data set: letters, digits, '.', '_', '-'. Empty: named after the run."
+    dataset: Name | None = Field(
+        None, description="Name of the data set: letters, digits, '.', '_', '-'. Empty: named after the run."
     )
     throughput_scaling: float = Field(
         0.01,
-        gt=0,
+        ge=1e-9,
         le=1_000_000,
         description="Multiplies every value; 0.01 turns cycles per 100 iterations into cycles.",
     )
@@ -220,8 +220,8 @@ def plan_training(
     }
 
 
-def find_dataset(data_root: Path, name: str) -> Path:
-    """The folder of a data set with a vocabulary: by name, by path, or the newest when the name is empty.
+def find_dataset(data_root: Path, name: str | None) -> Path:
+    """The folder of a data set with a vocabulary: by name, by path, or the newest when there is no name.
 
     Raises:
         NoDatasetYet: The newest was asked for, and there is none.
@@ -252,7 +252,7 @@ def _overrides(request: TrainRequest) -> list[str]:
         "model.block_embedding_size": request.block_embedding_size,
     }
     given = [f"{key}={json.dumps(value)}" for key, value in values.items() if value is not None]
-    return [*given, *request.overrides]
+    return [*given, *(request.overrides or ())]
 
 
 def _complete_datasets(data_root: Path) -> list[Path]:

@@ -56,7 +56,10 @@ def training(root: Path, **values: Any) -> dict[str, Any]:
             "conf: validation_percent: Input should be greater than or equal to 0 (given: -1)",
         ),
         ({"test_percent": 51}, "conf: test_percent: Input should be less than or equal to 50 (given: 51)"),
-        ({"throughput_scaling": 0}, "conf: throughput_scaling: Input should be greater than 0 (given: 0)"),
+        (
+            {"throughput_scaling": 0},
+            "conf: throughput_scaling: Input should be greater than or equal to 1e-09 (given: 0)",
+        ),
         (
             {"throughput_scaling": float("nan")},
             "conf: throughput_scaling: Input should be a finite number (given: nan)",
@@ -107,12 +110,12 @@ def test_an_import_plan_leaves_nothing_open(root: Path) -> None:
     [
         ({"training_steps": 0}, "conf: training_steps: Input should be greater than or equal to 1 (given: 0)"),
         ({"training_steps": 2.5}, "conf: training_steps: Input should be a valid integer"),
-        ({"max_minutes": 0}, "conf: max_minutes: Input should be greater than 0 (given: 0)"),
-        ({"learning_rate": -0.1}, "conf: learning_rate: Input should be greater than 0 (given: -0.1)"),
+        ({"max_minutes": 0}, "conf: max_minutes: Input should be greater than or equal to 0.05 (given: 0)"),
+        ({"learning_rate": -0.1}, "conf: learning_rate: Input should be greater than or equal to 1e-08 (given: -0.1)"),
         ({"max_blocks_in_batch": 0}, "conf: max_blocks_in_batch: Input should be greater than or equal to 1"),
         ({"block_embedding_size": 33}, "conf: block_embedding_size: Input should be a multiple of 2 (given: 33)"),
         ({"random_seed": -2}, "conf: random_seed: Input should be greater than or equal to -1 (given: -2)"),
-        ({"max_mape_percent": 0}, "conf: max_mape_percent: Input should be greater than 0 (given: 0)"),
+        ({"max_mape_percent": 0}, "conf: max_mape_percent: Input should be greater than or equal to 0.01 (given: 0)"),
         ({"evaluation_split": "train"}, "conf: evaluation_split: Input should be 'validation' or 'test'"),
         ({"destination": "/tmp/models"}, "conf: destination: String should match pattern"),
         ({"destination": "s3://Models"}, "conf: destination: String should match pattern"),
@@ -170,7 +173,7 @@ def test_a_data_set_is_found_by_name_by_path_or_as_the_newest(root: Path) -> Non
     data = root / "data"
     assert find_dataset(data, "older") == data / "older"
     assert find_dataset(data, str(data / "older")) == data / "older"
-    assert find_dataset(data, "") == data / "newer"
+    assert find_dataset(data, None) == data / "newer"
 
 
 def test_an_unfinished_data_set_is_not_taken(root: Path) -> None:
@@ -181,7 +184,7 @@ def test_an_unfinished_data_set_is_not_taken(root: Path) -> None:
 
 def test_no_data_set_at_all_is_an_error_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(NoDatasetYet, match=r"there is no data set in .*/data yet"):
-        find_dataset(tmp_path / "data", "")
+        find_dataset(tmp_path / "data", None)
 
 
 @pytest.mark.parametrize("request_model", [ImportRequest, TrainRequest])

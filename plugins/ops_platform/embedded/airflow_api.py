@@ -114,8 +114,7 @@ class AirflowApi:
         answer = self._request("GET", path, headers={"Accept": "application/json"}, allowed=(404,))
         if answer.status_code == 404:
             return []
-        content = answer.json()["content"]
-        return [str(line["event"] if isinstance(line, dict) else line) for line in content]
+        return [line for entry in answer.json()["content"] for line in _log_lines(entry)]
 
     def get(self, path: str) -> httpx.Response:
         """Get any page of the server as the logged-in user; whatever it answers."""
@@ -140,6 +139,15 @@ class AirflowApi:
         if answer.is_success or answer.status_code in allowed:
             return answer
         raise ServiceError(f"Airflow answered {answer.status_code} to {method} {path}: {_detail(answer)}")
+
+
+def _log_lines(entry: Any) -> list[str]:
+    """A log entry as lines: its text, and the message of an error without the frames that led to it."""
+    if not isinstance(entry, dict):
+        return [str(entry)]
+    errors = entry.get("error_detail") or ()
+    messages = [f"{error.get('exc_type')}: {error.get('exc_value')}" for error in errors]
+    return [line for text in (str(entry.get("event", "")), *messages) for line in text.splitlines()]
 
 
 def _run(dag_id: str, run_id: str) -> str:
