@@ -62,7 +62,8 @@ class BlockTable:
             for pragma in (f"cache_size = -{_CACHE_KIBIBYTES}", "temp_store = FILE", "journal_mode = OFF"):
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute(
-                f"CREATE TABLE blocks (id INTEGER PRIMARY KEY, machine_code BLOB NOT NULL UNIQUE{columns})"
+                "CREATE TABLE blocks (id INTEGER PRIMARY KEY, machine_code BLOB NOT NULL UNIQUE, "
+                f"is_rejected INTEGER NOT NULL DEFAULT 0{columns})"
             )
             # One transaction for everything: nobody else looks, and it is thrown away at the end.
             self._connection.execute("BEGIN")
@@ -98,19 +99,19 @@ class BlockTable:
             ).fetchone()
         return Label(k, *row)
 
-    def remove(self, machine_code: bytes) -> None:
-        """Removes a block with all its labels."""
+    def reject(self, machine_code: bytes) -> None:
+        """Leaves a block out of the statistics. It stays in the table, so that its repetitions are still found."""
         with _named_errors():
-            self._connection.execute("DELETE FROM blocks WHERE machine_code = ?", (machine_code,))
+            self._connection.execute("UPDATE blocks SET is_rejected = 1 WHERE machine_code = ?", (machine_code,))
 
     def num_blocks(self) -> int:
-        """Returns how many blocks there are."""
+        """Returns how many blocks there are, rejected ones included."""
         with _named_errors():
             count: int = self._connection.execute("SELECT COUNT(*) FROM blocks").fetchone()[0]
         return count
 
     def blocks(self) -> Iterator[Block]:
-        """Yields all blocks in the order of first appearance; blocks already given may be removed meanwhile."""
+        """Yields all blocks in the order of first appearance; blocks already given may be rejected meanwhile."""
         columns = "".join(f", cycles_{k}, line_{k}" for k in range(self._num_sources))
         with _named_errors():
             for machine_code, *values in self._connection.execute(
@@ -119,16 +120,17 @@ class BlockTable:
                 yield Block(machine_code, _labels(values))
 
     def statistics(self, source_index: int) -> LabelStatistics:
-        """Describes the labels of one source."""
+        """Describes the labels that one source has for the blocks that are not rejected."""
         k = source_index
         with _named_errors():
             count, mean, minimum, maximum = self._connection.execute(
-                f"SELECT COUNT(cycles_{k}), AVG(cycles_{k}), MIN(cycles_{k}), MAX(cycles_{k}) FROM blocks"
+                f"SELECT COUNT(cycles_{k}), AVG(cycles_{k}), MIN(cycles_{k}), MAX(cycles_{k}) FROM blocks "
+                "WHERE NOT is_rejected"
             ).fetchone()
             if not count:
                 return LabelStatistics()
             ordered = self._connection.execute(
-                f"SELECT cycles_{k} FROM blocks WHERE cycles_{k} IS NOT NULL ORDER BY cycles_{k}"
+                f"SELECT cycles_{k} FROM blocks WHERE cycles_{k} IS NOT NULL AND NOT is_rejected ORDER BY cycles_{k}"
             )
             wanted = {str(percent): -(-percent * count // 100) for percent in _PERCENTS}
             by_rank: dict[int, float] = {}

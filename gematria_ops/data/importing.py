@@ -68,7 +68,7 @@ def import_bhive(
                         writer.write_framed(encoded.record)
                         num_by_length[encoded.num_instructions] += 1
                     else:
-                        table.remove(encoded.block.machine_code)
+                        table.reject(encoded.block.machine_code)
                         for _, row in encoded.rejected_rows():
                             rows.reject(row)
                 progress.advance(len(encoded_chunk))

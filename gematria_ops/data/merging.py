@@ -165,7 +165,7 @@ class _Merge:
                         writers[split].write_framed(encoded.record)
                         self._count(encoded, split)
                         continue
-                    table.remove(encoded.block.machine_code)
+                    table.reject(encoded.block.machine_code)
                     for source_index, row in encoded.rejected_rows():
                         self._rows[source_index].reject(row)
                 progress.advance(len(chunk))

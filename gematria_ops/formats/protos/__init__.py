@@ -3,5 +3,5 @@
 The generated code stands in the repository, so that nothing needs a compiler at run time. After a change of a
 .proto file, write it again with
 
-    python -m gematria_ops.formats.protos.compile
+    make protos        (python -m gematria_ops.formats.protos)
 """

@@ -1,4 +1,4 @@
-"""Generates the Python code of the .proto files; run it after changing one of them.
+"""Generates the Python code of the .proto files, see the package for the command.
 
 The descriptors keep the file names of the original system (`gematria/proto/basic_block.proto`), so that a descriptor
 pool, a text dump or a reflection client sees the same files. The Python modules stand in this package instead, since
@@ -7,7 +7,6 @@ a top-level package `gematria` is not ours to occupy: the imports among the gene
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -61,8 +60,3 @@ def _in_our_package(generated: Path) -> str:
     text = generated.read_text(encoding="utf-8")
     text = text.replace(f"from {_VIRTUAL_FOLDER.replace('/', '.')} import ", f"from {PACKAGE} import ")
     return _STUB_HEADER + text if generated.suffix == ".pyi" else text
-
-
-if __name__ == "__main__":
-    for path in compile_protos(PROTO_FOLDER):
-        print(path, file=sys.stderr)
