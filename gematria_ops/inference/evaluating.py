@@ -207,7 +207,8 @@ def _predict_part(
             rows.append(values if len(values) == num_tasks else [np.nan] * num_tasks)
             progress.advance()
     if num_entries_before:
-        raise RuntimeError(f"the predictor lost {len(num_entries_before)} of {len(rows)} blocks")
+        num_offered = len(rows) + len(num_entries_before)
+        raise RuntimeError(f"the predictor was offered {num_offered} blocks and handed on {len(rows)}")
     return recorder.finish(), np.array(rows, dtype=np.float64).reshape(len(rows), num_tasks), dropped
 
 

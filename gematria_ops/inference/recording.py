@@ -25,6 +25,10 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 
+# Only a short cut: numbers stay the same when it is emptied. Immediates make many messages of few token sequences.
+_MAX_KNOWN_INSTRUCTIONS = 1 << 18
+
+
 class InstructionNumbers:
     """Numbers for what is the same: instructions with equal tokens, equal mnemonics. Recorders share one."""
 
@@ -43,6 +47,8 @@ class InstructionNumbers:
         key = instruction.SerializeToString()
         found = self._known.get(key)
         if found is None:
+            if len(self._known) >= _MAX_KNOWN_INSTRUCTIONS:
+                self._known.clear()
             tokens = instruction_tokens(instruction_from_proto(instruction))
             row = self._token_rows.setdefault(tokens, len(self._token_rows))
             mnemonic = self._mnemonics.setdefault(instruction.mnemonic, len(self._mnemonics))

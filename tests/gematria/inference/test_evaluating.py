@@ -1,0 +1,165 @@
+"""From a real data set and a stand-in model to the reports on disk."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gematria_ops.config import RunnerConfig
+from gematria_ops.data.merging import import_and_merge
+from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
+from gematria_ops.inference.evaluating import (
+    Evaluation,
+    JudgedModel,
+    Predict,
+    evaluate_dataset,
+    label_note,
+    read_predictions,
+)
+from gematria_ops.inference.evaluation import EvaluationSettings
+from gematria_ops.inference.evaluation_report import ModelDescription, read_report_json
+from ops_common.errors import ArtifactError, ConfigError, DataError
+
+Blocks = Iterable[BasicBlockWithThroughputProto]
+SAMPLES = Path(__file__).parents[2] / "data" / "bhive"
+TASKS = ("hsw", "skl")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def dataset_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "sample"
+    files = [SAMPLES / f"sample_{task}.csv" for task in TASKS]
+    import_and_merge(files, [f"llvm-mca: {task}" for task in TASKS], folder, num_workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluation(dataset_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    folder = tmp_path_factory.mktemp("reports")
+    (folder / "metrics.jsonl").write_text('{"step": 5, "loss": 0.5}\n')
+    model = judged(times(1.2, skipping_every=50))
+    return evaluate_dataset(model, dataset_dir, "validation", folder, folder / "metrics.jsonl")
+
+
+def judged(predict: Predict, *, source: str = "llvm-mca: ") -> JudgedModel:
+    config = RunnerConfig.from_toml(
+        None,
+        [
+            f"input.task_names={list(TASKS)}".replace("'", '"'),
+            f"input.source_filters={[source + task for task in TASKS]}".replace("'", '"'),
+        ],
+    )
+    return JudgedModel(ModelDescription(name="stand-in", global_step=7, num_parameters=1, sha256=""), config, predict)
+
+
+def times(factor: float, skipping_every: int = 0) -> Predict:
+    """A model that predicts `factor` times the label, and nothing for some blocks."""
+
+    def predict(blocks: Blocks) -> Iterator[BasicBlockWithThroughputProto]:
+        for index, block in enumerate(blocks):
+            labels = [entry.inverse_throughput_cycles[0] for entry in block.inverse_throughputs]
+            if not skipping_every or index % skipping_every:
+                for label in labels:
+                    block.inverse_throughputs.add(source="stand-in").inverse_throughput_cycles.append(label * factor)
+            yield block
+
+    return predict
+
+
+def test_figures_counts_and_origin(evaluation: Evaluation) -> None:
+    report = evaluation.report
+    assert (report.dataset.name, report.dataset.split) == ("sample", "validation")
+    assert (report.dataset.num_blocks, report.dataset.num_training_blocks) == (238, 1762)
+    for task, name in zip(report.tasks, TASKS, strict=True):
+        assert task.name == name
+        assert task.source == f"llvm-mca: {name}"
+        assert task.model.mape_percent == pytest.approx(20)
+        assert (task.counts.num_judged, task.counts.num_without_prediction) == (233, 5)
+        errors = {key: summary.mape_percent or 0 for key, summary in task.baselines.items()}
+        assert 15 < errors["linear"] < errors["best_constant"] < errors["median"] < 100
+        seen = task.slice_groups[2].slices
+        assert [part.name for part in seen] == ["token sequence unseen", "token sequence seen"]
+        assert 0.1 < seen[1].num_blocks / 233 < 0.4
+    assert "not measurements" in report.dataset.label_note
+    assert report.worst_blocks[0].machine_code and report.worst_blocks[0].assembly
+    assert [curve.id for curve in report.learning_curves] == ["loss"]
+    assert report.provenance.versions.keys() >= {"python", "numpy", "tensorflow"}
+    assert report.provenance.config["input"]["task_names"] == list(TASKS)
+
+
+def test_everything_stands_on_disk(evaluation: Evaluation) -> None:
+    assert read_report_json(evaluation.files.json) == evaluation.report
+    assert "stand-in" in evaluation.files.html.read_text()
+    predictions, labels, mask, fingerprints, task_names = read_predictions(evaluation.predictions_file)
+    assert predictions.shape == labels.shape == mask.shape == (238, 2)
+    assert np.isnan(predictions).any(axis=1).sum() == 5
+    np.testing.assert_allclose(predictions[1], labels[1] * 1.2, rtol=1e-6)
+    assert len(set(fingerprints)) == 238
+    assert task_names == list(TASKS)
+
+
+def test_same_evaluation_same_figures(dataset_dir: Path, evaluation: Evaluation, tmp_path: Path) -> None:
+    again = evaluate_dataset(judged(times(1.2, skipping_every=50)), dataset_dir, "validation", tmp_path)
+    assert again.report.tasks == evaluation.report.tasks
+    assert again.report.worst_blocks == evaluation.report.worst_blocks
+    assert again.predictions_file.read_bytes() == evaluation.predictions_file.read_bytes()
+    assert again.report.learning_curves == ()
+
+
+def test_the_training_part_is_refused(dataset_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be judged on the blocks it was trained on"):
+        evaluate_dataset(judged(times(1)), dataset_dir, "train", tmp_path)
+
+
+def test_a_part_without_blocks_is_named(dataset_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"there is no block in .*test\.tfrecord"):
+        evaluate_dataset(judged(times(1)), dataset_dir, "test", tmp_path)
+
+
+def test_a_task_without_source_is_named(dataset_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="'hsw' matches no source"):
+        evaluate_dataset(judged(times(1), source="uica: "), dataset_dir, "validation", tmp_path)
+
+
+def test_a_missing_data_set_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"manifest\.json"):
+        evaluate_dataset(judged(times(1)), tmp_path / "nowhere", "validation", tmp_path)
+
+
+def test_a_predictor_that_loses_blocks_is_caught(dataset_dir: Path, tmp_path: Path) -> None:
+    def lossy(blocks: Blocks) -> Iterator[BasicBlockWithThroughputProto]:
+        for index, block in enumerate(times(1)(blocks)):
+            if index != 3:
+                yield block
+
+    with pytest.raises(RuntimeError, match="offered 238 blocks and handed on 237"):
+        evaluate_dataset(judged(lossy), dataset_dir, "validation", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_report_leaves_no_report(dataset_dir: Path, tmp_path: Path) -> None:
+    def broken(blocks: Blocks) -> Iterator[BasicBlockWithThroughputProto]:
+        yield from list(blocks)[:1]
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        evaluate_dataset(judged(broken), dataset_dir, "validation", tmp_path, settings=EvaluationSettings())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ([], ""),
+        (["", ""], ""),
+        (["bhive: hsw"], "The labels are those of the data set's source bhive: hsw;"),
+        (["bhive: hsw", "bhive: skl"], "The labels are those of the data set's sources bhive: hsw, bhive: skl;"),
+        (["llvm-mca: hsw", "bhive: skl"], "The labels of llvm-mca: hsw are the output of an analytical model, not"),
+    ],
+)
+def test_label_note(sources: list[str], expected: str) -> None:
+    assert label_note(sources).startswith(expected)
+    assert bool(label_note(sources)) == bool(expected)

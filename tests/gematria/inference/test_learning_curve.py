@@ -1,0 +1,43 @@
+"""Curves from metrics records."""
+
+import math
+
+import pytest
+
+from gematria_ops.inference.learning_curve import MAX_POINTS, learning_curves
+
+
+def test_loss_and_each_tasks_validation_error() -> None:
+    records = [
+        {"step": 1, "loss": 0.5},
+        {"step": 10, "loss": 0.25, "validation_mape_percent_hsw": 40.0},
+        {"step": 20, "validation_mape_percent_hsw": 30.0, "validation_mape_percent_other": 1.0},
+    ]
+    loss, hsw = learning_curves(records, ["hsw", "skl"])
+    assert [(point.step, point.value) for point in loss.points] == [(1, 0.5), (10, 0.25)]
+    assert (loss.is_validation, loss.unit) == (False, "")
+    assert [(point.step, point.value) for point in hsw.points] == [(10, 40.0), (20, 30.0)]
+    assert (hsw.title, hsw.is_validation, hsw.unit) == ("hsw", True, "percent")
+
+
+def test_values_that_are_no_numbers_are_left_out() -> None:
+    records = [{"step": 1, "loss": math.nan}, {"step": 2, "loss": math.inf}, {"step": 3, "loss": 0.5}]
+    (loss,) = learning_curves(records, [])
+    assert [point.step for point in loss.points] == [3]
+    assert learning_curves(records[:2], ["hsw"]) == ()
+    assert learning_curves([], ["hsw"]) == ()
+
+
+def test_long_curves_are_thinned_but_reach_the_last_step() -> None:
+    records = [
+        {"step": step, "loss": float(step % 2), "validation_mape_percent_a": float(step)} for step in range(1001)
+    ]
+    loss, validation = learning_curves(records, ["a"])
+    for curve in (loss, validation):
+        assert MAX_POINTS / 2 < len(curve.points) <= MAX_POINTS
+        assert curve.points[-1].step == 1000
+        steps = [point.step for point in curve.points]
+        assert steps == sorted(set(steps))
+    # Losses are averaged, validation errors are figures that were measured.
+    assert loss.points[0].value == pytest.approx(0.5, abs=0.1)
+    assert all(point.value == point.step for point in validation.points)
