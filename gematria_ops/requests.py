@@ -22,6 +22,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Percent = Annotated[int, Field(ge=0, le=50)]
 EvenSize = Annotated[int, Field(ge=2, le=4096, multiple_of=2)]
 
+_VOCABULARY = "tokens.txt"
 _SAMPLE = "tests/data/bhive/sample_{}.csv"
 _SAMPLED = ("ivb", "hsw", "skl")
 
@@ -260,8 +261,12 @@ def _complete_datasets(data_root: Path) -> list[Path]:
 
 
 def _is_complete(folder: Path) -> bool:
-    return (folder / "manifest.json").is_file() and (folder / "tokens.txt").is_file()
+    """Whether a data set has its vocabulary, which its manifest lists as soon as it is whole."""
+    try:
+        return _VOCABULARY in json.loads((folder / "manifest.json").read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _finished_at(folder: Path) -> float:
-    return (folder / "tokens.txt").stat().st_mtime
+    return (folder / _VOCABULARY).stat().st_mtime

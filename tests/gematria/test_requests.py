@@ -25,13 +25,14 @@ def root(tmp_path: Path) -> Path:
     for index, name in enumerate(("older", "newer")):
         folder = make_dataset(tmp_path / "data" / name)
         os.utime(folder / "tokens.txt", (1000 + index, 1000 + index))
-    (tmp_path / "data" / "unfinished").mkdir()
+    unfinished = make_dataset(tmp_path / "data" / "unfinished")
+    (unfinished / "manifest.json").write_text('{"files": {"train.tfrecord": {}}}')
     return tmp_path
 
 
 def make_dataset(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
+    (folder / "manifest.json").write_text('{"files": {"train.tfrecord": {}, "tokens.txt": {}}}')
     (folder / "tokens.txt").write_text("ADD\n")
     return folder
 
@@ -58,7 +59,7 @@ def training(root: Path, **values: Any) -> dict[str, Any]:
         ({"test_percent": 51}, "conf: test_percent: Input should be less than or equal to 50 (given: 51)"),
         (
             {"throughput_scaling": 0},
-            "conf: throughput_scaling: Input should be greater than or equal to 1e-09 (given: 0)",
+            "conf: throughput_scaling: Input should be greater than or equal to 0.000000001 (given: 0)",
         ),
         (
             {"throughput_scaling": float("nan")},
@@ -111,7 +112,10 @@ def test_an_import_plan_leaves_nothing_open(root: Path) -> None:
         ({"training_steps": 0}, "conf: training_steps: Input should be greater than or equal to 1 (given: 0)"),
         ({"training_steps": 2.5}, "conf: training_steps: Input should be a valid integer"),
         ({"max_minutes": 0}, "conf: max_minutes: Input should be greater than or equal to 0.05 (given: 0)"),
-        ({"learning_rate": -0.1}, "conf: learning_rate: Input should be greater than or equal to 1e-08 (given: -0.1)"),
+        (
+            {"learning_rate": -0.1},
+            "conf: learning_rate: Input should be greater than or equal to 0.00000001 (given: -0.1)",
+        ),
         ({"max_blocks_in_batch": 0}, "conf: max_blocks_in_batch: Input should be greater than or equal to 1"),
         ({"block_embedding_size": 33}, "conf: block_embedding_size: Input should be a multiple of 2 (given: 33)"),
         ({"random_seed": -2}, "conf: random_seed: Input should be greater than or equal to -1 (given: -2)"),

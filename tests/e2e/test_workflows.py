@@ -1,0 +1,181 @@
+"""The workflows through the real services: the whole path, the gate, wrong requests, faults."""
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from embedded_platform import SOURCES, Platform, read_json, wait_until
+from ops_platform.embedded import layout as places
+from ops_platform.embedded import services
+from ops_platform.embedded.main_run import s3_client
+from ops_platform.report_pages import report_url
+from ops_platform.run_folders import run_dir
+
+from ops_common.errors import ConfigError
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+IMPORT, TRAIN = "gematria_import", "gematria_train"
+
+
+def folder_of(platform: Platform, run_id: str, dag_id: str = TRAIN) -> Path:
+    return run_dir(platform.layout.config.runs_root, dag_id, run_id)
+
+
+def uploaded_keys(platform: Platform) -> set[str]:
+    client = s3_client(platform.layout, platform.instance)
+    return {item["Key"] for item in client.list_objects_v2(Bucket="models").get("Contents", [])}
+
+
+def commands_of(platform: Platform, command: str) -> list[psutil.Process]:
+    found = []
+    for process in services.find_marked(platform.instance.id):
+        try:
+            arguments = process.cmdline()
+        except psutil.Error:
+            continue
+        if command in arguments and "child_guard.py" not in " ".join(arguments):
+            found.append(process)
+    return found
+
+
+def test_an_import_starts_a_training_that_ends_in_the_object_store(
+    platform: Platform, csv_files: list[str], tiny_training: dict[str, Any]
+) -> None:
+    names = [f"bhive: {name}" for name in SOURCES]
+    imported = platform.trigger(
+        IMPORT, csv_files=csv_files, source_names=names, dataset="whole-path", train_conf=tiny_training
+    )
+    assert platform.wait(IMPORT, imported) == "success"
+    wait_until(lambda: bool(platform.api.runs_started_by(TRAIN, IMPORT, imported)), 60, "a training has started")
+    run = platform.api.runs_started_by(TRAIN, IMPORT, imported)[0]
+    assert platform.wait(TRAIN, run) == "success"
+
+    folder = folder_of(platform, run)
+    plan = platform.api.xcom(TRAIN, run, "resolve_request")
+    assert plan["dataset_dir"] == str(platform.layout.config.data_root / "whole-path")
+    trained = platform.api.xcom(TRAIN, run, "train_model")
+    assert trained == read_json(folder / "results/train_model.json")
+    assert trained["global_step"] == 30
+    uploaded = platform.api.xcom(TRAIN, run, "upload_model")
+    client = s3_client(platform.layout, platform.instance)
+    bucket, _, key = uploaded["manifest_uri"].removeprefix("s3://").partition("/")
+    manifest = json.loads(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+    assert manifest["files"]
+    assert platform.api.get(report_url(TRAIN, run)).status_code == 200
+    assert httpx.get(platform.api.url + report_url(TRAIN, run), trust_env=False).status_code == 401
+    assert_no_secret_anywhere(platform, TRAIN, run, folder)
+
+
+def assert_no_secret_anywhere(platform: Platform, dag_id: str, run: str, folder: Path) -> None:
+    _, secret = places.object_store_keys(platform.layout)
+    for task in platform.api.task_states(dag_id, run):
+        assert secret not in platform.log(dag_id, run, task)
+        assert secret not in json.dumps(platform.api.xcom(dag_id, run, task))
+    for path in folder.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+def test_nothing_was_started_by_the_clock(platform: Platform) -> None:
+    for dag_id in (IMPORT, TRAIN):
+        runs = platform.api.get(f"/api/v2/dags/{dag_id}/dagRuns?limit=100").json()["dag_runs"]
+        assert not [run for run in runs if run["run_type"] == "scheduled"]
+
+
+def test_the_gate_stops_a_model_that_is_not_good_enough(
+    platform: Platform, dataset: str, tiny_training: dict[str, Any]
+) -> None:
+    before = uploaded_keys(platform)
+    run = platform.trigger(TRAIN, **{**tiny_training, "dataset": dataset, "max_mape_percent": 0.01})
+    assert platform.wait(TRAIN, run) == "failed"
+    states = platform.api.task_states(TRAIN, run)
+    assert states["evaluate_model"] == "success"
+    assert (states["check_release"], states["upload_model"]) == ("failed", "upstream_failed")
+    assert platform.attempts(TRAIN, run, "check_release") == 1  # a gate is not tried again
+    assert "release gate error" in platform.log(TRAIN, run, "check_release")
+    assert uploaded_keys(platform) == before
+    assert platform.api.get(report_url(TRAIN, run)).status_code == 200  # the report of a refused model stays
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "message"),
+    [
+        (IMPORT, {"validation_percent": 77}, "validation_percent: 77 is greater than the maximum of 50"),
+        (IMPORT, {"csv_files": []}, "csv_files"),
+        (TRAIN, {"training_steps": "many"}, "training_steps"),
+    ],
+)
+def test_a_wrong_value_is_refused_at_once(platform: Platform, dag_id: str, conf: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        platform.trigger(dag_id, **conf)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "message"),
+    [
+        (IMPORT, {"source_names": ["one"]}, "csv_files and source_names go together"),
+        (IMPORT, {"train_conf": {"trainning_steps": 1}}, "train_conf: unknown setting 'trainning_steps'"),
+        (TRAIN, {"trainning_steps": 1}, "unknown setting 'trainning_steps'"),
+        (TRAIN, {"overrides": ["batch.max_block=3"]}, "did you mean 'batch.max_blocks'?"),
+        (TRAIN, {"dataset": "no-such"}, "no-such is not a finished data set"),
+    ],
+)
+def test_a_contradiction_fails_in_the_first_task_and_names_the_field(
+    platform: Platform, dag_id: str, conf: dict[str, Any], message: str
+) -> None:
+    run = platform.trigger(dag_id, **conf)
+    assert platform.wait(dag_id, run) == "failed"
+    states = platform.api.task_states(dag_id, run)
+    assert states.pop("resolve_request") == "failed"
+    assert set(states.values()) == {"upstream_failed"}
+    assert message in platform.log(dag_id, run, "resolve_request")
+
+
+def test_a_killed_trainer_is_started_again_and_goes_on(
+    platform: Platform, dataset: str, tiny_training: dict[str, Any]
+) -> None:
+    conf = {**tiny_training, "dataset": dataset, "training_steps": 400}
+    conf["overrides"] = [*tiny_training["overrides"], "checkpoint.save_steps=20", "summary.save_steps=20"]
+    run = platform.trigger(TRAIN, **conf)
+    checkpoints = folder_of(platform, run) / "checkpoints"
+    wait_until(lambda: any(checkpoints.glob("model.ckpt-*.index")), 120, "there is a checkpoint")
+    for process in commands_of(platform, "train-model"):
+        process.send_signal(signal.SIGKILL)
+    assert platform.wait(TRAIN, run) == "success"
+    assert platform.attempts(TRAIN, run, "train_model") == 2
+    assert "killed by signal 9" in platform.log(TRAIN, run, "train_model", attempt=1)
+    assert "training goes on from" in platform.log(TRAIN, run, "train_model", attempt=2)
+    assert read_json(folder_of(platform, run) / "results/train_model.json")["global_step"] == 400
+
+
+def test_a_task_that_is_marked_failed_leaves_no_process(
+    platform: Platform, dataset: str, tiny_training: dict[str, Any]
+) -> None:
+    run = platform.trigger(TRAIN, **{**tiny_training, "dataset": dataset, "training_steps": 1_000_000})
+    wait_until(lambda: bool(commands_of(platform, "train-model")), 120, "the trainer runs")
+    path = f"/api/v2/dags/{TRAIN}/dagRuns/{run.replace('+', '%2B')}"
+    platform.api._request("PATCH", path, json={"state": "failed"})
+    wait_until(lambda: not commands_of(platform, "train-model"), 60, "the trainer has gone")
+    assert platform.api.run_state(TRAIN, run) == "failed"
+
+
+def test_an_upload_waits_for_an_object_store_that_is_down(
+    platform: Platform, dataset: str, tiny_training: dict[str, Any]
+) -> None:
+    store = next(service for service in platform.instance.services if service.name == "s3")
+    psutil.Process(store.pid).suspend()
+    psutil.Process(store.pid).kill()
+    run = platform.trigger(TRAIN, **{**tiny_training, "dataset": dataset, "random_seed": 7})
+    platform.wait_for_task(TRAIN, run, "upload_model", "running", 240)
+    endpoint = f"127.0.0.1:{platform.instance.ports['s3']}"
+    wait_until(lambda: endpoint in platform.log(TRAIN, run, "upload_model"), 120, "the log names the endpoint")
+    assert platform.command("up").returncode == 0  # finds the platform broken and starts it anew
+    platform.reload()
+    assert platform.wait(TRAIN, run, 400) == "success"
+    uploaded = read_json(folder_of(platform, run) / "results/upload_model.json")
+    assert uploaded["num_files"] > 0
