@@ -1,13 +1,14 @@
 """Checkpoints: the named variables of a training, whole or not there.
 
-A checkpoint of step 1200 is three files, of which the record is renamed into place last:
+A checkpoint of step 1200 is three files. They are written in a folder of their own and renamed in this order:
 
+    model.ckpt-1200.json                  the record: step, SHA-256 of the other two, and the identity of the model
     model.ckpt-1200.data-00000-of-00001   TensorFlow's name-based format: `tf.train.load_checkpoint` lists our names
     model.ckpt-1200.index
-    model.ckpt-1200.json                  step, sizes and SHA-256 of the two, and the identity of the model
 
-The folder's state file `checkpoint` lists those that are kept by absolute path, as TensorFlow 1 did; it is replaced
-after the record. A process killed anywhere in between leaves the previous checkpoint as the newest one.
+Then the folder's state file `checkpoint`, which lists those that are kept by absolute path as TensorFlow 1 did, is
+replaced. A process killed anywhere in between leaves the previous checkpoint as the newest one; the record tells that
+the rest is ours to remove. A checkpoint is whole when its files are those that its record speaks of.
 
 The *identity* is what has to be equal for weights to make sense: the model's sizes, its tasks, its vocabulary.
 Restoring compares it first, so that a checkpoint of another model is refused by name and not by a shape.
@@ -37,8 +38,7 @@ logger = logging.getLogger(__name__)
 STATE_NAME = "checkpoint"
 PREFIX_NAME = "model.ckpt"
 DATA_SUFFIX, INDEX_SUFFIX, RECORD_SUFFIX = ".data-00000-of-00001", ".index", ".json"
-# In the order of writing: TensorFlow looks for the index, we look for the record, both speak of the data.
-SUFFIXES = (DATA_SUFFIX, INDEX_SUFFIX, RECORD_SUFFIX)
+SUFFIXES = (RECORD_SUFFIX, DATA_SUFFIX, INDEX_SUFFIX)
 
 # What TensorFlow's reader raises for a torn file: some of its status codes become Python's own errors.
 _READER_ERRORS = (tf.errors.OpError, OSError, IndexError, ValueError, RuntimeError)
