@@ -29,6 +29,7 @@ from gematria_ops.encode.sequence_batch import BatchOptions, make_batch
 from gematria_ops.encode.tokenizing import AnyBlock, InstructionTable, is_encodable, num_instructions
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
 from gematria_ops.formats.tfrecord import RecordWriter
+from gematria_ops.models.bundle import load_bundle
 from gematria_ops.models.ithemal import Ithemal
 from gematria_ops.models.predict_step import PredictStep
 from ops_common.config import plain_values
@@ -120,6 +121,19 @@ class Predictor:
         )
         name, deltas = config.output.model_name or "", config.output.prefix_deltas
         return cls(model, vocabulary, model_name=name, prefix_deltas=deltas)
+
+    @classmethod
+    def from_bundle(cls, folder: Path) -> Predictor:
+        """Load the model, vocabulary and settings that a bundle holds.
+
+        Raises:
+            ArtifactError: The folder is no bundle, or a file in it is not the one that was written.
+        """
+        bundle = load_bundle(folder)
+        output = bundle.config.output
+        return cls(
+            bundle.model, bundle.vocabulary, model_name=output.model_name or "", prefix_deltas=output.prefix_deltas
+        )
 
     def source_name(self, task_index: int) -> str:
         """Return the source of a task's predictions.

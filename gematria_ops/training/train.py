@@ -18,6 +18,7 @@ from gematria_ops.config import RunnerConfig
 from gematria_ops.config.readiness import check_sequence_model
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
 from gematria_ops.inference.predictor import load_vocabulary
+from gematria_ops.models.bundle import Bundle, save_bundle
 from gematria_ops.training.losses import check_labels
 from gematria_ops.training.starting_point import copy_resume_folder
 from gematria_ops.training.workload import SequenceTraining, Validation, load_encoded_blocks
@@ -98,7 +99,7 @@ def train(
         metrics_path=metrics_path,
     )
     if bundle_dir is not None:
-        raise NotImplementedError("waits for models/bundle.py")
+        save_bundle(bundle_dir, Bundle(training.model, vocabulary, config, summary.global_step))
     return _summarize(summary, encoded, before_fit)
 
 
