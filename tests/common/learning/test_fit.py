@@ -9,13 +9,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from lines import LineWorkload
 
 from ops_common.errors import ConfigError, DataError, Interrupted
 from ops_common.learning.checkpoints import CheckpointStore, latest_checkpoint
 from ops_common.learning.fit import Plan, fit
 from ops_common.learning.pace import Cadence
 from ops_common.metrics import append_metrics, read_metrics
+from tests.common.learning.lines import LineWorkload
 
 pytestmark = pytest.mark.tf
 
@@ -254,7 +254,7 @@ import os, sys
 from pathlib import Path
 import tensorflow as tf
 sys.path.insert(0, sys.argv[1])
-from lines import LineWorkload
+from tests.common.learning.lines import LineWorkload
 from ops_common.learning.checkpoints import CheckpointStore
 from ops_common.learning.fit import Plan, fit
 from ops_common.learning.pace import Cadence
@@ -284,8 +284,7 @@ for kill_at in (5, 6, 14, 17, 24, 30, 31, -1):
 
 
 def test_killed_again_and_again_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", KILLED, str(here), str(tmp_path / "killed")]
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parents[3]), str(tmp_path / "killed")]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
     exit_codes = [int(line) for line in finished.stdout.split()]
     assert exit_codes[-1] == 0
