@@ -3,10 +3,22 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from embedded_platform import NUM_BLOCKS, ROOT, SAMPLES, SOURCES, TINY, Platform, environment_of, layout_of, num_marked
+from embedded_platform import (
+    NUM_BLOCKS,
+    ROOT,
+    SAMPLES,
+    SOURCES,
+    TINY,
+    Platform,
+    environment_of,
+    layout_of,
+    num_marked,
+    wait_until,
+)
 from ops_platform.embedded import lifecycle
 
 
@@ -54,3 +66,34 @@ def tiny_training() -> dict[str, Any]:
         "max_mape_percent": 1000,
         "require_better_than_baselines": False,
     }
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A data set that was imported through the platform, and the training that it started."""
+
+    name: str
+    import_run: str
+    train_run: str
+
+
+@pytest.fixture(scope="session")
+def imported(platform: Platform, csv_files: list[str], tiny_training: dict[str, Any]) -> Imported:
+    """The data set of all tests: imported once, by the workflow, which goes on to train on it."""
+    names = [f"bhive: {name}" for name in SOURCES]
+    conf = {"csv_files": csv_files, "source_names": names, "dataset": "tiny", "train_conf": tiny_training}
+    run = platform.trigger("gematria_import", **conf)
+    assert platform.wait("gematria_import", run) == "success"
+
+    def started() -> list[str]:
+        return platform.api.runs_started_by("gematria_train", "gematria_import", run)
+
+    wait_until(lambda: bool(started()), 60, "the new data set has started a training")
+    platform.wait("gematria_train", started()[0])
+    return Imported("tiny", run, started()[0])
+
+
+@pytest.fixture(scope="session")
+def dataset(imported: Imported) -> str:
+    """The name of the data set of all tests."""
+    return imported.name

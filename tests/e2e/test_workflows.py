@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from embedded_platform import SOURCES, Platform, read_json, wait_until
+from embedded_platform import Platform, read_json, wait_until
+from ops_platform import s3_server
 from ops_platform.embedded import layout as places
 from ops_platform.embedded import services
 from ops_platform.embedded.main_run import s3_client
@@ -27,9 +28,10 @@ def folder_of(platform: Platform, run_id: str, dag_id: str = TRAIN) -> Path:
     return run_dir(platform.layout.config.runs_root, dag_id, run_id)
 
 
-def uploaded_keys(platform: Platform) -> set[str]:
-    client = s3_client(platform.layout, platform.instance)
-    return {item["Key"] for item in client.list_objects_v2(Bucket="models").get("Contents", [])}
+def uploaded_files(platform: Platform) -> set[str]:
+    """The objects of the object store, which keeps each as a file."""
+    buckets = platform.layout.s3_dir / "buckets"
+    return {str(path.relative_to(buckets)) for path in buckets.rglob("*") if path.is_file()}
 
 
 def commands_of(platform: Platform, command: str) -> list[psutil.Process]:
@@ -44,21 +46,12 @@ def commands_of(platform: Platform, command: str) -> list[psutil.Process]:
     return found
 
 
-def test_an_import_starts_a_training_that_ends_in_the_object_store(
-    platform: Platform, csv_files: list[str], tiny_training: dict[str, Any]
-) -> None:
-    names = [f"bhive: {name}" for name in SOURCES]
-    imported = platform.trigger(
-        IMPORT, csv_files=csv_files, source_names=names, dataset="whole-path", train_conf=tiny_training
-    )
-    assert platform.wait(IMPORT, imported) == "success"
-    wait_until(lambda: bool(platform.api.runs_started_by(TRAIN, IMPORT, imported)), 60, "a training has started")
-    run = platform.api.runs_started_by(TRAIN, IMPORT, imported)[0]
-    assert platform.wait(TRAIN, run) == "success"
-
+def test_an_import_starts_a_training_that_ends_in_the_object_store(platform: Platform, imported: Any) -> None:
+    run = imported.train_run
+    assert platform.api.run_state(TRAIN, run) == "success"
     folder = folder_of(platform, run)
     plan = platform.api.xcom(TRAIN, run, "resolve_request")
-    assert plan["dataset_dir"] == str(platform.layout.config.data_root / "whole-path")
+    assert plan["dataset_dir"] == str(platform.layout.config.data_root / "tiny")
     trained = platform.api.xcom(TRAIN, run, "train_model")
     assert trained == read_json(folder / "results/train_model.json")
     assert trained["global_step"] == 30
@@ -90,7 +83,7 @@ def test_nothing_was_started_by_the_clock(platform: Platform) -> None:
 def test_the_gate_stops_a_model_that_is_not_good_enough(
     platform: Platform, dataset: str, tiny_training: dict[str, Any]
 ) -> None:
-    before = uploaded_keys(platform)
+    before = uploaded_files(platform)
     run = platform.trigger(TRAIN, **{**tiny_training, "dataset": dataset, "max_mape_percent": 0.01})
     assert platform.wait(TRAIN, run) == "failed"
     states = platform.api.task_states(TRAIN, run)
@@ -98,7 +91,7 @@ def test_the_gate_stops_a_model_that_is_not_good_enough(
     assert (states["check_release"], states["upload_model"]) == ("failed", "upstream_failed")
     assert platform.attempts(TRAIN, run, "check_release") == 1  # a gate is not tried again
     assert "release gate error" in platform.log(TRAIN, run, "check_release")
-    assert uploaded_keys(platform) == before
+    assert uploaded_files(platform) == before
     assert platform.api.get(report_url(TRAIN, run)).status_code == 200  # the report of a refused model stays
 
 
@@ -165,17 +158,19 @@ def test_a_task_that_is_marked_failed_leaves_no_process(
 
 
 def test_an_upload_waits_for_an_object_store_that_is_down(
-    platform: Platform, dataset: str, tiny_training: dict[str, Any]
+    platform: Platform, dataset: str, tiny_training: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = next(service for service in platform.instance.services if service.name == "s3")
-    psutil.Process(store.pid).suspend()
     psutil.Process(store.pid).kill()
+    before = uploaded_files(platform)
     run = platform.trigger(TRAIN, **{**tiny_training, "dataset": dataset, "random_seed": 7})
     platform.wait_for_task(TRAIN, run, "upload_model", "running", 240)
-    endpoint = f"127.0.0.1:{platform.instance.ports['s3']}"
-    wait_until(lambda: endpoint in platform.log(TRAIN, run, "upload_model"), 120, "the log names the endpoint")
-    assert platform.command("up").returncode == 0  # finds the platform broken and starts it anew
-    platform.reload()
-    assert platform.wait(TRAIN, run, 400) == "success"
+    port = platform.instance.ports["s3"]
+    wait_until(lambda: f"127.0.0.1:{port}" in platform.log(TRAIN, run, "upload_model"), 60, "the endpoint is named")
+    access_key, secret_key = places.object_store_keys(platform.layout)
+    monkeypatch.setenv(services.MARK, platform.instance.id)  # so that the platform's own stop ends it
+    log_path = platform.layout.logs_dir / "s3.log"
+    s3_server.start(platform.layout.s3_dir, places.HOST, port, log_path, access_key=access_key, secret_key=secret_key)
+    assert platform.wait(TRAIN, run) == "success"
     uploaded = read_json(folder_of(platform, run) / "results/upload_model.json")
-    assert uploaded["num_files"] > 0
+    assert len(uploaded_files(platform) - before) == uploaded["num_files"] + 1  # and the manifest; nothing twice

@@ -21,7 +21,7 @@ from ops_platform.embedded.airflow_api import AirflowApi
 from ops_platform.embedded.layout import Layout
 from ops_platform.embedded.lifecycle import Instance, api_of
 from ops_platform.embedded.watching import Say, TrainingProgress, wait_for_run
-from ops_platform.report_pages import report_url
+from ops_platform.report_pages import EVALUATION_PAGE, report_url
 from ops_platform.run_folders import run_dir
 
 IMPORT, TRAIN = "gematria_import", "gematria_train"
@@ -102,7 +102,8 @@ def _show(layout: Layout, instance: Instance, api: AirflowApi, folder: RunDir, t
     missing = _missing_objects(layout, instance, [uploaded[name] for name in sorted(uploaded) if name.endswith("_uri")])
     if api.get(page).status_code != 200:
         missing.append(f"{api.url}{page}")
-    console.print(_places(layout, instance, trained, uploaded, folder, f"{api.url}{page}"))
+    for name, text in _places(layout, instance, trained, uploaded, folder, f"{api.url}{page}").items():
+        console.print(f"[bold]{name:15}[/bold]  {text}")
     for address in missing:
         console.print(f"[red]error: {address} was reported, but is not there[/red]")
     return 1 if missing else 0
@@ -130,22 +131,22 @@ def _places(
     uploaded: Mapping[str, Any],
     folder: RunDir,
     page_url: str,
-) -> Table:
-    table = Table(show_header=False, title="What was made, and where it is")
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_row("training steps", f"{trained['global_step']:,}")
-    table.add_row("speed", f"{trained['blocks_per_second']:,.0f} blocks per second")
-    for name in sorted(uploaded):
-        if name.endswith("_uri"):
-            table.add_row(name.removesuffix("_uri"), str(uploaded[name]))
-    table.add_row("S3 endpoint", f"http://{places.HOST}:{instance.ports['s3']} (keys in {layout.secrets_path})")
-    table.add_row("run folder", str(folder.path))
-    table.add_row("evaluation file", str(folder.reports_dir / "evaluation.html"))
-    table.add_row("evaluation page", page_url)
-    table.add_row("Airflow", f"{places.airflow_url(instance.ports)} (login {places.USER}, password {places.PASSWORD})")
-    table.add_row("to stop", "make stop")
-    return table
+) -> dict[str, str]:
+    """What was made and where it is: name to text. Addresses stay whole, to be copied."""
+    s3_url = f"http://{places.HOST}:{instance.ports['s3']}"
+    return {
+        "training steps": f"{trained['global_step']:,}",
+        "training speed": f"{trained['blocks_per_second']:,.0f} blocks per second",
+        "model": str(uploaded["bundle_uri"]),
+        "manifest": str(uploaded["manifest_uri"]),
+        "report": str(uploaded["report_uri"]),
+        "S3 endpoint": f"{s3_url}   keys in {layout.secrets_path}",
+        "run folder": str(folder.path),
+        "evaluation": str(folder.reports_dir / EVALUATION_PAGE),
+        "evaluation page": page_url,
+        "Airflow": f"{places.airflow_url(instance.ports)}   login {places.USER}, password {places.PASSWORD}",
+        "to stop": "make stop",
+    }
 
 
 def _result(folder: RunDir, task: str) -> dict[str, Any]:

@@ -123,8 +123,9 @@ def _say_changes(dag_id: str, seen: dict[str, str], tasks: dict[str, str], say: 
 
 def _describe(dag_id: str, tasks: dict[str, str], progress: TrainingProgress | None) -> str:
     running = [task for task, state in tasks.items() if state == "running"]
-    if not running:
-        return f"{dag_id} waits for its turn"
-    if "train_model" in running and progress is not None and (line := progress.line()):
-        return f"{dag_id:15} train_model       {line}"
-    return f"{dag_id:15} {', '.join(running)}"
+    if "train_model" in running and progress is not None:
+        return f"{dag_id:15} train_model       {progress.line() or 'loads the data and compiles the first step'}"
+    if running:
+        return f"{dag_id:15} {', '.join(running)}"
+    failed = [task for task, state in tasks.items() if state == "up_for_retry"]
+    return f"{dag_id:15} {', '.join(failed)} will be tried again" if failed else f"{dag_id:15} waits for its turn"
