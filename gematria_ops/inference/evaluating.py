@@ -15,7 +15,7 @@ import platform
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 
 from gematria_ops.config import RunnerConfig
 from gematria_ops.data.dataset import read_labelled_blocks, split_file
+from gematria_ops.data.merging import REPORT_NAME
 from gematria_ops.data.selecting import selection_for_evaluation
 from gematria_ops.data.splitting import TRAIN
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
@@ -64,11 +65,13 @@ class JudgedModel:
         description: For the report.
         config: The settings it was trained with; they say what its labels are.
         predict: Its predictions.
+        num_unpredicted: Blocks that it handed on without a prediction so far, by reason; grows as it predicts.
     """
 
     description: ModelDescription
     config: RunnerConfig
     predict: Predict
+    num_unpredicted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,51 @@ class Evaluation:
     report: EvaluationReport
     files: ReportFiles
     predictions_file: Path
+
+
+def evaluate_bundle(
+    bundle_dir: Path,
+    dataset_dir: Path,
+    split: str,
+    reports_dir: Path,
+    metrics_path: Path | None = None,
+    settings: EvaluationSettings | None = None,
+) -> Evaluation:
+    """Evaluates a bundle on a held-out part of a data set and writes the reports; see `evaluate_dataset`.
+
+    Raises:
+        ArtifactError: The bundle is not whole.
+    """
+    started = time.monotonic()
+    from gematria_ops.inference.predictor import Predictor
+    from gematria_ops.models.bundle import load_bundle
+
+    bundle = load_bundle(bundle_dir)
+    output, limits = bundle.config.output, bundle.config.batch
+    predictor = Predictor(bundle.model, bundle.vocabulary, model_name=output.model_name or "")
+    description = ModelDescription(
+        name=output.model_name or short_name(bundle.config),
+        global_step=bundle.global_step,
+        num_parameters=sum(int(np.prod(v.shape)) for v in bundle.model.variables_by_name().values()),
+        sha256=sha256_file(bundle_dir / MANIFEST_NAME),
+    )
+    logger.info("bundle loaded in %.1f s", time.monotonic() - started)
+
+    def predict(blocks: Iterable[BasicBlockWithThroughputProto]) -> Iterator[BasicBlockWithThroughputProto]:
+        # Blocks over the limit pass through unpredicted, as they will in use; the report counts them.
+        return predictor.predict_protos(blocks, max_instructions_in_batch=limits.max_instructions)
+
+    judged = JudgedModel(description, bundle.config, predict, predictor.num_unpredicted)
+    return evaluate_dataset(judged, dataset_dir, split, reports_dir, metrics_path, settings)
+
+
+def short_name(config: RunnerConfig) -> str:
+    """Names a model without a name by its kind and sizes, shorter than the automatic name of its predictions."""
+    model = config.model
+    sizes = (model.token_embedding_size, model.instruction_embedding_size, model.block_embedding_size)
+    size = str(sizes[0]) if len(set(sizes)) == 1 else "/".join(map(str, sizes))
+    kind = "Hierarchical LSTM, bidirectional" if model.bidirectional else "Hierarchical LSTM"
+    return f"{kind}, size {size}{', seq2seq' if model.seq2seq else ''}"
 
 
 def evaluate_dataset(
@@ -137,9 +185,8 @@ def evaluate_dataset(
         settings=settings,
     )
     seconds = round(time.monotonic() - started, 2)
-    report = report.model_copy(
-        update={"provenance": report.provenance.model_copy(update={"evaluation_seconds": seconds})}
-    )
+    provenance = report.provenance.model_copy(update={"evaluation_seconds": seconds})
+    report = report.model_copy(update={"provenance": provenance, "unpredicted": dict(model.num_unpredicted)})
     predictions_file = _write_predictions(reports_dir / PREDICTIONS_NAME, task_names, held_out, predictions)
     return Evaluation(report, write_reports(report, reports_dir), predictions_file)
 
@@ -214,10 +261,15 @@ def _predict_part(
 
 def _num_blocks(path: Path) -> int | None:
     """Looks up how many blocks a part of a data set has, for the progress display; None when nothing says so."""
-    report = path.parent / "import_report.json"
-    by_split = read_json(report).get("blocks_by_split", {}) if report.is_file() else {}
+    by_split = _import_report(path.parent).get("blocks_by_split", {})
     number = by_split.get(path.stem)
     return number if isinstance(number, int) else None
+
+
+def _import_report(dataset_dir: Path) -> dict[str, Any]:
+    """Reads what the import said of the data set; empty when it said nothing."""
+    path = dataset_dir / REPORT_NAME
+    return dict(read_json(path)) if path.is_file() else {}
 
 
 def _as_held_out(blocks: RecordedBlocks, trained: RecordedBlocks) -> HeldOutBlocks:
@@ -230,6 +282,7 @@ def _as_held_out(blocks: RecordedBlocks, trained: RecordedBlocks) -> HeldOutBloc
         machine_codes=blocks.machine_codes,
         assembly=blocks.assembly.__getitem__,
         seen_in_training=np.array([key in seen for key in blocks.token_sequences], dtype=np.bool_),
+        token_sequences=blocks.token_sequences,
     )
 
 
@@ -277,7 +330,8 @@ def read_predictions(path: Path) -> tuple[FloatArray, FloatArray, BoolArray, lis
 
 
 def _provenance(config: RunnerConfig, dataset_dir: Path) -> Provenance:
-    digests = {"data set manifest": sha256_file(dataset_dir / MANIFEST_NAME)}
+    digests = {"Data set manifest": sha256_file(dataset_dir / MANIFEST_NAME)}
+    canonicalizer = _import_report(dataset_dir).get("canonicalizer_version", "")
     tokens_file = dataset_dir / "tokens.txt"
     if tokens_file.is_file():
         digests["tokens.txt"] = sha256_file(tokens_file)
@@ -286,7 +340,7 @@ def _provenance(config: RunnerConfig, dataset_dir: Path) -> Provenance:
         seed=0,
         num_resamples=0,
         digests=digests,
-        versions=_versions(),
+        versions=_versions() | ({"canonical form": canonicalizer} if canonicalizer else {}),
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
         config=plain_values(config),
     )

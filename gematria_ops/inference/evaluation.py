@@ -6,8 +6,9 @@ cannot be judged is counted by reason in the report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class HeldOutBlocks:
         machine_codes: B strings of lower-case hex.
         assembly: From a block's index to the text of its instructions; asked for the worst blocks only.
         seen_in_training: bool [B], whether the training part holds the same token sequence; None when not known.
+        token_sequences: B keys, equal where the token sequences are; empty when not known.
     """
 
     labels: FloatArray
@@ -62,6 +64,7 @@ class HeldOutBlocks:
     machine_codes: Sequence[str]
     assembly: Callable[[int], Sequence[str]]
     seen_in_training: BoolArray | None = None
+    token_sequences: Sequence[Hashable] = ()
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ def _check_shapes(
         if values.shape != expected:
             raise ValueError(f"{name} must have shape [blocks, tasks] = {expected}, got {values.shape}")
     vectors = {"num_instructions": len(blocks.num_instructions), "machine_codes": len(blocks.machine_codes)}
+    if blocks.token_sequences:
+        vectors["token_sequences"] = len(blocks.token_sequences)
     if blocks.seen_in_training is not None:
         vectors["seen_in_training"] = len(blocks.seen_in_training)
     for name, length in vectors.items():
@@ -294,5 +299,15 @@ def _worst_blocks(
                 if usable[index, task]
             ),
         )
-        for index in order[:num_worst]
+        for index in islice(_first_of_each_sequence(order, blocks.token_sequences), num_worst)
     )
+
+
+def _first_of_each_sequence(order: Iterable[int], token_sequences: Sequence[Hashable]) -> Iterator[int]:
+    """Leaves out blocks that a model cannot tell from an earlier one; they would fill the list with one mistake."""
+    met: set[Hashable] = set()
+    for index in order:
+        key = token_sequences[index] if token_sequences else index
+        if key not in met:
+            met.add(key)
+            yield index

@@ -134,7 +134,7 @@ class TaskValue(_Record):
 
 
 class WorstBlock(_Record):
-    """One of the blocks with the largest percentage error in any task."""
+    """One of the blocks with the largest percentage error in any task, the worst of those with its token sequence."""
 
     fingerprint: str
     machine_code: str = Field(description="lower-case hex")
@@ -204,6 +204,7 @@ class EvaluationReport(_Record):
     throughput_unit: str = "cycles per iteration"
     tasks: tuple[TaskReport, ...]
     baseline_descriptions: dict[str, str]
+    unpredicted: dict[str, int] = Field(default_factory=dict, description="blocks without prediction, by reason")
     worst_blocks: tuple[WorstBlock, ...]
     learning_curves: tuple[CurveSeries, ...] = ()
     provenance: Provenance

@@ -25,7 +25,7 @@ def learning_curves(records: Sequence[Mapping[str, Any]], task_names: Sequence[s
     Returns:
         Only the curves that have a point.
     """
-    series = [_series(records, TRAINING_LOSS, "loss of the batches, smoothed", "", False)]
+    series = [_series(records, TRAINING_LOSS, "loss of a batch", "", False)]
     for name in task_names:
         series.append(_series(records, VALIDATION_PREFIX + name, name, "percent", True))
     return tuple(one for one in series if one.points)
@@ -36,7 +36,10 @@ def _series(records: Sequence[Mapping[str, Any]], key: str, title: str, unit: st
         (record["step"], float(record[key])) for record in records if key in record and math.isfinite(record[key])
     ]
     # Losses of single batches scatter, so neighbours are averaged; validation errors are figures, so some are left out.
-    points = _picked(points) if is_validation else _averaged(points)
+    size = math.ceil(len(points) / MAX_POINTS) or 1
+    points = points[::-1][::size][::-1] if is_validation else _averaged(points, size)
+    if size > 1 and not is_validation:
+        title += f", mean of {size} values"
     return CurveSeries(
         id=key,
         title=title,
@@ -46,14 +49,7 @@ def _series(records: Sequence[Mapping[str, Any]], key: str, title: str, unit: st
     )
 
 
-def _averaged(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Averages windows of equally many neighbours; a window stands at its last step."""
-    size = math.ceil(len(points) / MAX_POINTS) or 1
+def _averaged(points: list[tuple[int, float]], size: int) -> list[tuple[int, float]]:
+    """Averages windows of that many neighbours; a window stands at its last step."""
     windows = [points[start : start + size] for start in range(0, len(points), size)]
     return [(window[-1][0], sum(value for _, value in window) / len(window)) for window in windows]
-
-
-def _picked(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """Keeps evenly many, always the last."""
-    size = math.ceil(len(points) / MAX_POINTS) or 1
-    return points[::-1][::size][::-1]

@@ -68,37 +68,16 @@ def slice_groups(
         rng: Source of the bootstrap.
         num_resamples: Size of the bootstrap.
     """
-    relative = errors.rows.relative
-    model_errors = errors.percentage_errors(errors.predictions)
-    baseline_errors = {name: errors.percentage_errors(values) for name, values in errors.baselines.items()}
-
-    def group(group_id: str, title: str, explanation: str, names: Sequence[str], parts: IntArray) -> SliceGroup:
-        slices = []
-        for part, name in enumerate(names):
-            members = parts[relative] == part
-            if not members.any():
-                continue
-            bounds = metrics.bootstrap_mean_interval(model_errors[members], rng, num_resamples)
-            interval = None if bounds is None else Interval(low=bounds[0], high=bounds[1])
-            slices.append(
-                Slice(
-                    name=name,
-                    num_blocks=int(members.sum()),
-                    model=_figures(model_errors[members], interval),
-                    baselines={key: _figures(values[members], None) for key, values in baseline_errors.items()},
-                )
-            )
-        return SliceGroup(id=group_id, title=title, explanation=explanation, slices=tuple(slices))
-
+    cut = _Cutter(errors, rng, num_resamples)
     groups = [
-        group(
+        cut.group(
             "block_length",
             "By block length",
             "Instructions in the block.",
             _length_names(),
             np.searchsorted(BLOCK_LENGTHS, num_instructions, side="right"),
         ),
-        group(
+        cut.group(
             "label_range",
             "By expected throughput",
             "Label of the block, in cycles per iteration.",
@@ -108,7 +87,7 @@ def slice_groups(
     ]
     if seen_in_training is not None:
         groups.append(
-            group(
+            cut.group(
                 "token_sequence",
                 "By what training had seen",
                 "A block is seen when some training block has the same token sequence: the same instructions and "
@@ -118,6 +97,35 @@ def slice_groups(
             )
         )
     return tuple(groups)
+
+
+class _Cutter:
+    """Makes groups of parts from one task's errors."""
+
+    def __init__(self, errors: TaskErrors, rng: np.random.Generator, num_resamples: int) -> None:
+        self._relative = errors.rows.relative
+        self._model = errors.percentage_errors(errors.predictions)
+        self._baselines = {name: errors.percentage_errors(values) for name, values in errors.baselines.items()}
+        self._rng = rng
+        self._num_resamples = num_resamples
+
+    def group(self, group_id: str, title: str, explanation: str, names: Sequence[str], parts: IntArray) -> SliceGroup:
+        """Makes one group; parts is int [B], the position of each block's part in names."""
+        slices = []
+        for part, name in enumerate(names):
+            members = parts[self._relative] == part
+            if members.any():
+                slices.append(self._slice(name, members))
+        return SliceGroup(id=group_id, title=title, explanation=explanation, slices=tuple(slices))
+
+    def _slice(self, name: str, members: BoolArray) -> Slice:
+        bounds = metrics.bootstrap_mean_interval(self._model[members], self._rng, self._num_resamples)
+        return Slice(
+            name=name,
+            num_blocks=int(members.sum()),
+            model=_figures(self._model[members], None if bounds is None else Interval(low=bounds[0], high=bounds[1])),
+            baselines={key: _figures(values[members], None) for key, values in self._baselines.items()},
+        )
 
 
 def _length_names() -> list[str]:

@@ -143,6 +143,14 @@ def test_worst_blocks_come_first_with_what_identifies_them() -> None:
     assert [value.task for value in worst[1].values] == ["skl"]  # block 20 has no label of task 0
 
 
+def test_of_blocks_that_a_model_cannot_tell_apart_only_the_worst_is_listed() -> None:
+    blocks = held_out_blocks()
+    predictions = blocks.labels * np.linspace(1.01, 1.6, NUM_BLOCKS)[:, None]
+    alike = replace(blocks, token_sequences=[b"same" if index >= 50 else index for index in range(NUM_BLOCKS)])
+    worst = evaluate_changed(make_report(), alike, predictions).worst_blocks
+    assert [int(block.fingerprint, 16) for block in worst[:3]] == [59, 49, 48]
+
+
 def test_density_counts_every_block_and_clips_wild_predictions() -> None:
     blocks = held_out_blocks()
     predictions = blocks.labels * 1.1
@@ -177,6 +185,7 @@ def test_a_baseline_without_numbers_for_a_task_is_left_out_there() -> None:
         ({"num_instructions": np.ones(3)}, "num_instructions"),
         ({"machine_codes": ["90"]}, "machine_codes"),
         ({"seen_in_training": np.ones(3, dtype=bool)}, "seen_in_training"),
+        ({"token_sequences": [b""]}, "token_sequences"),
     ],
 )
 def test_shapes_must_agree(change: dict[str, object], message: str) -> None:

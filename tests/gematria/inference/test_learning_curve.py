@@ -38,6 +38,7 @@ def test_long_curves_are_thinned_but_reach_the_last_step() -> None:
         assert curve.points[-1].step == 1000
         steps = [point.step for point in curve.points]
         assert steps == sorted(set(steps))
+    assert loss.title == "loss of a batch, mean of 6 values"
     # Losses are averaged, validation errors are figures that were measured.
     assert loss.points[0].value == pytest.approx(0.5, abs=0.1)
     assert all(point.value == point.step for point in validation.points)
