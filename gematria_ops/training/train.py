@@ -25,6 +25,7 @@ from gematria_ops.training.workload import SequenceTraining, Validation, load_en
 from ops_common.learning.checkpoints import CheckpointStore
 from ops_common.learning.fit import Plan, fit
 from ops_common.learning.pace import Cadence, FitSummary
+from ops_common.metrics import read_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class TrainSummary:
 
     def as_text(self) -> str:
         """Return one line for people."""
+        if not self.num_steps:
+            return f"nothing to do: the global step is {self.global_step} already"
         return (
             f"global step {self.global_step} after {self.num_steps} steps on {self.num_blocks} blocks, "
             f"{self.blocks_per_second:,.0f} blocks/s, loss {self.final_loss:.6g}, "
@@ -100,6 +103,10 @@ def train(
     )
     if bundle_dir is not None:
         save_bundle(bundle_dir, Bundle(training.model, vocabulary, config, summary.global_step))
+    if not summary.num_steps and metrics_path is not None:
+        # The steps were done by a run that was stopped before its bundle stood; the last of them was reported.
+        losses = [record["loss"] for record in read_metrics(metrics_path) if "loss" in record]
+        summary.final_loss = losses[-1] if losses else summary.final_loss
     return _summarize(summary, encoded, before_fit)
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from gematria_ops.config import RunnerConfig
 from gematria_ops.inference.predictor import load_vocabulary
+from gematria_ops.models.bundle import load_bundle
 from gematria_ops.training.train import TrainSummary, train
 from gematria_ops.training.workload import load_encoded_blocks
 from ops_common.errors import ArtifactError, ConfigError, DataError
@@ -120,6 +121,20 @@ def test_another_seed_gives_other_weights(data: tuple[Path, Path], model: Path, 
     run(data, tmp_path, 2, "random_seed=5")
     first, second = weights(model), weights(tmp_path)
     assert not np.array_equal(first["token_embedding/table"], second["token_embedding/table"])
+
+
+def test_a_fulfilled_training_leaves_its_bundle_and_tells_its_last_loss(
+    data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    # As after a kill between the last checkpoint and the bundle.
+    first = run(data, tmp_path / "model", 2, metrics_path=tmp_path / "metrics.jsonl")
+    again = run(data, tmp_path / "model", 2, metrics_path=tmp_path / "metrics.jsonl", bundle_dir=tmp_path / "bundle")
+    assert (again.num_steps, again.final_loss) == (0, first.final_loss)
+    assert "nothing to do" in again.as_text()
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.global_step == 2
+    trained = weights(tmp_path / "model")
+    assert all(np.array_equal(trained[name], value) for name, value in bundle.model.variables_by_name().items())
 
 
 @pytest.mark.parametrize(
