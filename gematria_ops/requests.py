@@ -109,7 +109,7 @@ class ImportRequest(Section):
         description="BHive CSV files, one per microarchitecture, plain or .gz, from the checkout's root.",
     )
     source_names: list[str] = Field(
-        [f"bhive: {name}" for name in _SAMPLED],
+        [f"llvm-mca: {name}" for name in _SAMPLED],
         min_length=1,
         description="Throughput source of each file, in the same order.",
     )
