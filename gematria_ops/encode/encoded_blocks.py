@@ -114,6 +114,7 @@ def encode_blocks(
     *,
     needs_prefixes: bool = False,
     drop_invalid_blocks: bool = False,
+    table: InstructionTable | None = None,
 ) -> EncodedBlocks:
     """Encodes blocks, in order.
 
@@ -123,6 +124,7 @@ def encode_blocks(
         num_tasks: K. Throughputs beyond the first K are ignored. Zero: blocks need no throughputs.
         needs_prefixes: Every label must come with one prefix an instruction (loss on per-instruction contributions).
         drop_invalid_blocks: Leave out, and count, blocks that have no instruction or an unknown token.
+        table: Instructions met before, for those who encode blocks bit by bit; of the same vocabulary.
 
     Returns:
         The encoded blocks, with the counts of those left out.
@@ -132,7 +134,7 @@ def encode_blocks(
         DataError: A block has no instruction, too few throughputs, a value that is not a finite number, or a number of
             prefixes that is not its number of instructions.
     """
-    builder = _Builder(vocabulary, num_tasks, needs_prefixes)
+    builder = _Builder(vocabulary, num_tasks, needs_prefixes, table or InstructionTable(vocabulary))
     for block_index, block in enumerate(blocks):
         try:
             builder.add(block)
@@ -165,9 +167,9 @@ class _LabelError(Exception):
 class _Builder:
     """Grows the arrays block by block; a block that raises leaves no trace."""
 
-    def __init__(self, vocabulary: Vocabulary, num_tasks: int, needs_prefixes: bool) -> None:
+    def __init__(self, vocabulary: Vocabulary, num_tasks: int, needs_prefixes: bool, table: InstructionTable) -> None:
         self._vocabulary = vocabulary
-        self._table = InstructionTable(vocabulary)
+        self._table = table
         self._num_tasks = num_tasks
         self._needs_prefixes = needs_prefixes
         self._ids = array("i")
@@ -218,10 +220,12 @@ class _Builder:
         return labels
 
     def finish(self) -> EncodedBlocks:
-        rows = self._table.rows()
+        # The table may know more instructions than occur here.
+        used, ids = np.unique(np.array(self._ids, dtype=np.int64), return_inverse=True)
+        rows = [self._table.tokens(instruction_id) for instruction_id in used.tolist()]
         order = sorted(range(len(rows)), key=rows.__getitem__)
-        new_ids = np.empty(len(rows), dtype=np.int32)
-        new_ids[order] = np.arange(len(rows), dtype=np.int32)
+        sorted_ids = np.empty(len(rows), dtype=np.int32)
+        sorted_ids[order] = np.arange(len(rows), dtype=np.int32)
         samples = np.array(self._samples, dtype=np.float32)
         prefix_samples = np.array(self._prefix_samples, dtype=np.float32)
         for values in (samples, prefix_samples):
@@ -232,7 +236,7 @@ class _Builder:
             num_tasks=self._num_tasks,
             instruction_tokens=np.array([token for index in order for token in rows[index]], dtype=np.int32),
             instruction_splits=_splits([len(rows[index]) for index in order]),
-            instruction_ids=new_ids[np.array(self._ids, dtype=np.int64)],
+            instruction_ids=sorted_ids[ids],
             block_splits=_splits(self._sizes),
             samples=samples,
             sample_splits=_splits(self._sample_counts),

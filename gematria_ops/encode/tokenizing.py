@@ -47,13 +47,14 @@ class InstructionTable:
         self._vocabulary = vocabulary
         self._ids_by_key: dict[Hashable, int] = {}
         self._ids_by_tokens: dict[tuple[int, ...], int] = {}
+        self._tokens: list[tuple[int, ...]] = []
 
     def __len__(self) -> int:
-        return len(self._ids_by_tokens)
+        return len(self._tokens)
 
-    def rows(self) -> list[tuple[int, ...]]:
-        """Returns the token indices of each distinct instruction; its position is its id."""
-        return list(self._ids_by_tokens)
+    def tokens(self, instruction_id: int) -> tuple[int, ...]:
+        """Returns the vocabulary indices of an instruction's tokens."""
+        return self._tokens[instruction_id]
 
     def encode(self, block: AnyBlock) -> list[int]:
         """Returns the id of each instruction of a block, in order.
@@ -74,7 +75,10 @@ class InstructionTable:
         if not isinstance(instruction, Instruction):
             instruction = instruction_from_proto(instruction)
         row = tuple(self._vocabulary.indices(instruction_tokens(instruction)))
-        return self._ids_by_tokens.setdefault(row, len(self._ids_by_tokens))
+        instruction_id = self._ids_by_tokens.setdefault(row, len(self._tokens))
+        if instruction_id == len(self._tokens):
+            self._tokens.append(row)
+        return instruction_id
 
 
 def _keyed_instructions(block: AnyBlock) -> Iterator[tuple[Hashable, Any]]:
