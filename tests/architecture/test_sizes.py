@@ -26,7 +26,9 @@ def test_sizes(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     limit = MAX_DAG_LINES if name.startswith("dags/") else MAX_FILE_LINES
     assert len(source.splitlines()) <= limit or name in LONG_FILES
-    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    functions = (
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
     long = {f"{name}:{f.name}" for f in functions if (f.end_lineno or 0) - f.lineno + 1 > MAX_FUNCTION_LINES}
     assert long <= LONG_FUNCTIONS.keys()
 
