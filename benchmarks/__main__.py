@@ -17,7 +17,8 @@ def main() -> int:
     if unknown := sorted(set(wanted) - set(known)):
         print(f"error: unknown benchmark {unknown[0]!r}\n  hint: one of {', '.join(known)}", file=sys.stderr)
         return 2
-    failed = [name for name in wanted if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode]
+    commands = {name: [sys.executable, "-m", f"benchmarks.{name}"] for name in wanted}
+    failed = [name for name, command in commands.items() if subprocess.run(command, check=False).returncode]
     for name in failed:
         print(f"error: benchmark {name} failed", file=sys.stderr)
     return 1 if failed else 0
