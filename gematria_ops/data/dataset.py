@@ -22,7 +22,7 @@ from gematria_ops.data.selecting import (
     scale_throughputs,
     select_throughputs,
 )
-from gematria_ops.data.splitting import SPLITS
+from gematria_ops.data.splitting import SPLITS, split_file_name
 from gematria_ops.formats.proto_codec import instruction_from_proto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
 from gematria_ops.formats.tfrecord import Paths, as_paths, read_located_records
@@ -139,7 +139,7 @@ def split_file(dataset_dir: Path, split: str) -> Path:
     if split not in SPLITS:
         raise ConfigError(f"a data set has no part {split!r}", f"choose one of {', '.join(SPLITS)}")
     manifest_path = dataset_dir / MANIFEST_NAME
-    path = dataset_dir / f"{split}.tfrecord"
+    path = dataset_dir / split_file_name(split)
     entry = read_manifest(manifest_path)["files"].get(path.name)
     if entry is None:
         raise ConfigError(f"{manifest_path} lists no {path.name}", "give the folder of a data set")

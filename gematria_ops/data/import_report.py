@@ -99,7 +99,7 @@ class ImportReport(_Frozen):
         throughput_scaling: Cycles per iteration = value in the file * throughput_scaling.
         canonicalizer_version: Which instruction tables the canonical form comes from.
         dataset_dir: The folder; not part of the file, which may be moved.
-        dataset_sha256: SHA-256 of the manifest, which names every file's own; empty when there is none.
+        dataset_sha256: SHA-256 over those of the files written; empty when it is not a data set.
     """
 
     num_blocks: int

@@ -13,6 +13,7 @@ sources, in the order of first appearance. The bytes depend on the input alone, 
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,15 +26,16 @@ from gematria_ops.data.block_table import BlockTable
 from gematria_ops.data.import_report import ImportReport, RowCounter, SourceReport, check_share_limit, describe_lengths
 from gematria_ops.data.importing import add_labels
 from gematria_ops.data.ordered_pool import ordered_map
-from gematria_ops.data.splitting import SPLITS, check_percentages, split_of
+from gematria_ops.data.splitting import SPLITS, check_percentages, split_file_name, split_of
 from gematria_ops.formats.bhive_csv import CsvLayout
 from gematria_ops.formats.tfrecord import RecordWriter
 from ops_common.artifacts import (
     MANIFEST_NAME,
+    check_file,
     read_json,
+    read_manifest,
     remove_part_files,
     sha256_file,
-    verify_manifest,
     write_json,
     write_manifest,
 )
@@ -41,6 +43,8 @@ from ops_common.errors import ArtifactError, ConfigError, DataError
 from ops_common.progress import Progress
 
 REPORT_NAME = "import_report.json"
+
+_FILES = (*map(split_file_name, SPLITS), REPORT_NAME)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -91,14 +95,8 @@ def import_and_merge(
     merge = _Merge(csv_files, source_names, layout, (validation_percent, test_percent), max_rejected_share)
     merge.write_splits(output_dir, num_workers)
     write_json(output_dir / REPORT_NAME, merge.report.to_json())
-    files = [split_file_name(split) for split in SPLITS]
-    write_manifest(output_dir, [*files, REPORT_NAME], request=request)
+    write_manifest(output_dir, _FILES, request=request)
     return _located(merge.report, output_dir)
-
-
-def split_file_name(split: str) -> str:
-    """Names the file of a part of a data set."""
-    return f"{split}.tfrecord"
 
 
 class _Merge:
@@ -138,6 +136,9 @@ class _Merge:
             self._encode(table, writers, num_workers)
             for rows in self._rows:
                 self._check(rows)
+            # All of them, before the first gets its name: a full disk shall not leave one part without the others.
+            for writer in writers.values():
+                writer.flush()
             self.report = self._make_report(table)
 
     def _read(self, source_index: int, rows: RowCounter, table: BlockTable) -> None:
@@ -245,9 +246,9 @@ def _finished_report(output_dir: Path, request: Mapping[str, Any]) -> ImportRepo
     """
     if not (output_dir / MANIFEST_NAME).exists():
         return None
-    manifest = read_json(output_dir / MANIFEST_NAME)
-    stored = manifest.get("request") if isinstance(manifest, dict) else None
-    if not isinstance(stored, dict):
+    manifest = read_manifest(output_dir / MANIFEST_NAME)
+    stored = manifest.get("request")
+    if not isinstance(stored, dict) or not set(_FILES) <= set(manifest["files"]):
         raise ConfigError(f"{output_dir} holds something that is not a data set", "choose another folder")
     for key in [*request, *stored]:
         if stored.get(key) != request.get(key):
@@ -257,7 +258,10 @@ def _finished_report(output_dir: Path, request: Mapping[str, Any]) -> ImportRepo
                 "choose another folder, or remove this one first",
             )
     try:
-        verify_manifest(output_dir)
+        # Only what an import writes: what stands beside it, like the vocabulary, is the business of others.
+        for name in _FILES:
+            entry = manifest["files"][name]
+            check_file(output_dir / name, entry["sha256"], entry["size_bytes"], "listed in the manifest")
     except ArtifactError as error:
         _LOGGER.warning("the data set is damaged and is made again: %s", error.message)
         return None
@@ -266,5 +270,7 @@ def _finished_report(output_dir: Path, request: Mapping[str, Any]) -> ImportRepo
 
 
 def _located(report: ImportReport, output_dir: Path) -> ImportReport:
-    digest = sha256_file(output_dir / MANIFEST_NAME)
+    # Of the files that an import writes, not of the manifest: that one may get further entries later.
+    entries = read_manifest(output_dir / MANIFEST_NAME)["files"]
+    digest = hashlib.sha256("".join(entries[name]["sha256"] for name in _FILES).encode("ascii")).hexdigest()
     return report.model_copy(update={"dataset_dir": str(output_dir), "dataset_sha256": digest})

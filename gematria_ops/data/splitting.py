@@ -46,6 +46,11 @@ def split_of(bucket: int, validation_percent: int = 10, test_percent: int = 10) 
     return VALIDATION if bucket >= NUM_BUCKETS - test_percent - validation_percent else TRAIN
 
 
+def split_file_name(split: str) -> str:
+    """Names the file of a part of a data set."""
+    return f"{split}.tfrecord"
+
+
 def check_percentages(validation_percent: int, test_percent: int) -> None:
     """Checks that there is something left to train on.
 

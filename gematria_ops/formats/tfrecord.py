@@ -193,10 +193,17 @@ class RecordWriter:
 
     def write_framed(self, framed: bytes) -> None:
         """Appends one record that `frame_record` has framed, possibly in another process."""
+        self._open_file().write(framed)
+        self.num_records += 1
+
+    def flush(self) -> None:
+        """Hands over to the system what is still in memory, so that a full disk shows now and not at the end."""
+        self._open_file().flush()
+
+    def _open_file(self) -> BinaryIO:
         if self._file is None:
             raise ValueError(f"the writer of {self.path} is used outside of its with block")
-        self._file.write(framed)
-        self.num_records += 1
+        return self._file
 
 
 def write_records(path: str | os.PathLike[str], payloads: Iterable[bytes]) -> int:

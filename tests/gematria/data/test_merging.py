@@ -8,7 +8,7 @@ import pytest
 from gematria_ops.data.dataset import read_blocks
 from gematria_ops.data.merging import import_and_merge
 from gematria_ops.data.splitting import bucket_of, split_of
-from ops_common.artifacts import read_json, verify_manifest
+from ops_common.artifacts import read_json, verify_manifest, write_manifest
 from ops_common.errors import ConfigError, DataError
 
 SAMPLES = Path(__file__).parents[2] / "data" / "bhive"
@@ -168,6 +168,25 @@ def test_something_else_into_the_same_folder_is_refused(sample_dataset, change, 
     with pytest.raises(ConfigError, match=message):
         import_and_merge(**arguments)
     assert content(folder) == before
+
+
+def test_what_others_add_to_the_data_set_changes_nothing(tmp_path):
+    first = write(tmp_path / "a.csv", "90,100", "c3,200")
+    report = import_and_merge([first], ["a"], tmp_path / "out")
+    (tmp_path / "out" / "tokens.txt").write_text("nop\n")
+    manifest = verify_manifest(tmp_path / "out")
+    write_manifest(tmp_path / "out", [*manifest["files"], "tokens.txt"], request=manifest["request"])
+    before = content(tmp_path / "out")
+    assert import_and_merge([first], ["a"], tmp_path / "out") == report
+    assert content(tmp_path / "out") == before
+
+
+def test_the_digest_is_of_the_content(tmp_path):
+    digests = []
+    for number, lines in enumerate((["90,100"], ["90,100"], ["90,200"])):
+        csv_file = write(tmp_path / "a.csv", *lines)
+        digests.append(import_and_merge([csv_file], ["a"], tmp_path / str(number)).dataset_sha256)
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_damaged_data_set_is_made_again(tmp_path):

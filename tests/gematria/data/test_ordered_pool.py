@@ -15,6 +15,9 @@ import pytest
 from gematria_ops.data.ordered_pool import ordered_map
 from ops_common.errors import ConfigError, DataError, ServiceError
 
+# Starting worker processes takes half a second each time.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 
