@@ -1,0 +1,147 @@
+"""The runner as a program: the command of the training guide, interrupted, killed, resumed, and its predictions."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gematria_ops.data.dataset import read_blocks
+from ops_common.learning.checkpoints import latest_checkpoint, step_of
+from tests.gematria.small_blocks import make_protos, write_data
+
+pytestmark = [pytest.mark.tf, pytest.mark.slow]
+
+BUDGET = 240
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return write_data(tmp_path_factory.mktemp("data"), 300)
+
+
+def guide_command(data: tuple[Path, Path], folder: Path) -> list[str]:
+    """Return the example of "Training Gematria models", flag for flag; only paths and the source are those of here."""
+    return [
+        sys.executable,
+        "-m",
+        "gematria_ops.run_sequence_model",
+        "--gematria_action=train",
+        "--gematria_tokens_file",
+        str(data[1]),
+        "--gematria_input_file",
+        str(data[0]),
+        "--gematria_throughput_source_filter=test: one",
+        "--gematria_training_num_epochs=0",
+        "--gematria_learning_rate=0.01",
+        "--gematria_loss_type=MEAN_ABSOLUTE_ERROR",
+        "--gematria_loss_normalization=PERCENTAGE_ERROR",
+        "--gematria_max_blocks_in_batch=100",
+        f"--gematria_checkpoint_dir={folder}",
+    ]
+
+
+def stop_when_logged(command: list[str], pattern: str, number: signal.Signals) -> tuple[int, str]:
+    """Run until a line matches, send a signal, and return exit code and all of standard error."""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        lines: list[str] = []
+
+        def until_match() -> Iterator[str]:
+            assert process.stderr is not None
+            for line in process.stderr:
+                yield line
+                if re.search(pattern, line):
+                    return
+
+        lines.extend(until_match())
+        process.send_signal(number)
+        assert process.stderr is not None
+        lines.extend(process.stderr)
+        return process.wait(), "".join(lines)
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(folder))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def test_the_guides_command_trains_is_interrupted_killed_resumes_and_predicts(
+    data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    command = guide_command(data, tmp_path / "model")
+
+    # Without a budget it runs until it is interrupted, and saves then.
+    exit_code, told = stop_when_logged(command, r"Training: epoch: 1,", signal.SIGINT)
+    assert exit_code == 130
+    first_stop = re.search(r"training stopped by SIGINT at step (\d+); the checkpoint of step \1 is written", told)
+    assert first_stop is not None
+    assert "Traceback" not in told
+    first_step = int(first_stop[1])
+    assert latest_checkpoint(tmp_path / "model") == tmp_path / f"model/model.ckpt-{first_step}"
+
+    # Killed without a chance to save: what was saved before is what counts.
+    saves_often = [*command, "--gematria_save_checkpoint_epochs=10"]
+    exit_code, told = stop_when_logged(saves_often, r"Training: epoch: 100,", signal.SIGKILL)
+    assert exit_code == -signal.SIGKILL
+    assert f"global step {first_step}" in told
+    newest = latest_checkpoint(tmp_path / "model")
+    assert newest is not None
+    assert first_step < step_of(newest) < BUDGET
+
+    # With a budget, counted from the very first step, it goes on to the end: as if nothing had happened.
+    budget = f"--gematria_training_num_epochs={BUDGET}"
+    resumed = run([*command, budget])
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"global step {BUDGET} after {BUDGET - step_of(newest)} steps" in resumed.stderr
+    alone = run([*guide_command(data, tmp_path / "alone"), budget])
+    assert alone.returncode == 0, alone.stderr
+    kept, expected = weights(tmp_path / "model"), weights(tmp_path / "alone")
+    assert kept["global_step"] == BUDGET
+    assert {"token_embedding/table", "token_embedding/table/Adam", "token_embedding/table/Adam_1"} <= kept.keys()
+    assert kept.keys() == expected.keys()
+    assert [name for name in kept if not np.array_equal(kept[name], expected[name])] == []
+
+    # Predictions: every block, in order, with one throughput more.
+    output = tmp_path / "predicted.tfrecord"
+    predict = [
+        *command,
+        "--gematria_action=predict",
+        f"--gematria_checkpoint_file={tmp_path / 'model' / f'model.ckpt-{BUDGET}'}",
+        f"--gematria_output_file={output}",
+    ]
+    finished = run(predict)
+    assert finished.returncode == 0, finished.stderr
+    assert "300 of 300 blocks predicted" in finished.stderr
+    errors = []
+    for original, predicted in zip(make_protos(300), read_blocks(output), strict=True):
+        assert predicted.basic_block == original.basic_block
+        *others, added = predicted.inverse_throughputs
+        assert others == list(original.inverse_throughputs)
+        assert added.source.startswith("HierarchicalLSTM: ")
+        assert added.source.endswith(", task=default")
+        label = original.inverse_throughputs[0].inverse_throughput_cycles[0]
+        errors.append(abs(added.inverse_throughput_cycles[0] - label) / label)
+    assert np.mean(errors) < 0.5
+
+    # A mistake that only the checkpoint can tell: one message, no traceback, the code of a wrong setting.
+    refused = run([*predict, "--gematria_block_embedding_size=128"])
+    assert refused.returncode == 3
+    assert "belongs to another model: model.block_embedding_size was 256, now 128" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_data_that_is_not_there_ends_with_one_message_and_code_4(data: tuple[Path, Path], tmp_path: Path) -> None:
+    command = guide_command((tmp_path / "none.tfrecord", data[1]), tmp_path)
+    finished = run(command)
+    assert finished.returncode == 4
+    assert "none.tfrecord does not exist" in finished.stderr
+    assert "Traceback" not in finished.stderr
