@@ -70,12 +70,12 @@ class BlockEncoder:
         canonical: list[bytes] = []
         address = base_address
         for instruction in decoded:
-            encoded = self._young.get(instruction.machine_code) or self._remember(instruction)
-            address_field = _ADDRESS_KEY + _varint(address) if address else b""
-            machine += (_MACHINE_KEY, _varint(len(address_field) + len(encoded.machine_tail)))
-            machine += (address_field, encoded.machine_tail)
-            canonical.append(encoded.canonical)
-            address = (address + len(instruction.machine_code)) & _MAX_UINT64
+            machine_code = instruction.machine_code
+            tail, canonical_part = self._young.get(machine_code) or self._remember(instruction)
+            address_field = _ADDRESS_FIELDS[address] if address < _NUM_SMALL else _ADDRESS_KEY + _varint(address)
+            machine += (_MACHINE_KEY, _varint(len(address_field) + len(tail)), address_field, tail)
+            canonical.append(canonical_part)
+            address = (address + len(machine_code)) & _MAX_UINT64
         return b"".join(machine + canonical)
 
     def _remember(self, instruction: DecodedInstruction) -> _EncodedInstruction:
@@ -121,9 +121,9 @@ def _encode_instruction(decoded: DecodedInstruction) -> _EncodedInstruction:
 
 def encode_instruction(instruction: Instruction) -> bytes:
     """Serialises a `CanonicalizedInstructionProto`."""
-    parts = [_text(1, instruction.mnemonic)]
+    parts = [_name(1, instruction.mnemonic)]
     parts += [_field(2, prefix.encode("utf-8")) for prefix in instruction.prefixes]
-    parts.append(_text(3, instruction.llvm_mnemonic))
+    parts.append(_name(3, instruction.llvm_mnemonic))
     parts += [_operand(4, operand) for operand in instruction.output_operands]
     parts += [_operand(5, operand) for operand in instruction.input_operands]
     parts += [_operand(6, operand) for operand in instruction.implicit_output_operands]
@@ -156,11 +156,11 @@ def _register(number: int, name: str) -> bytes:
 def _address(address: AddressTuple) -> bytes:
     return b"".join(
         (
-            _text(1, address.base_register),
-            _text(2, address.index_register),
+            _name(1, address.base_register),
+            _name(2, address.index_register),
             _integer(3, address.displacement),
             _integer(4, address.scaling),
-            _text(5, address.segment_register),
+            _name(5, address.segment_register),
         )
     )
 
@@ -180,11 +180,16 @@ def _text(number: int, text: str) -> bytes:
     return _field(number, text.encode("utf-8")) if text else b""
 
 
+# For what repeats: mnemonics and registers, but not the text of whole instructions.
+_name = functools.lru_cache(maxsize=1 << 13)(_text)
+
+
 def _integer(number: int, value: int) -> bytes:
     """Serialises an int32 or int64 field; negative numbers as two's complement of 64 bits."""
     return _varint(number << 3) + _varint(value & _MAX_UINT64) if value else b""
 
 
+@functools.lru_cache(maxsize=1 << 12)
 def _encode_varint(value: int) -> bytes:
     """Returns a number in groups of seven bits, the lowest first; every byte but the last has its top bit set."""
     groups = bytearray()
@@ -198,8 +203,11 @@ def _encode_varint(value: int) -> bytes:
 # Keys of length-delimited fields.
 _KEYS = tuple(_encode_varint(number << 3 | 2) for number in range(16))
 
-_SMALL_VARINTS = tuple(map(_encode_varint, range(1 << 12)))
+_NUM_SMALL = 1 << 11
+_SMALL_VARINTS = tuple(map(_encode_varint, range(_NUM_SMALL)))
+# The address of a block's first instruction is zero, and zero is left out.
+_ADDRESS_FIELDS = (b"", *(_ADDRESS_KEY + varint for varint in _SMALL_VARINTS[1:]))
 
 
 def _varint(value: int) -> bytes:
-    return _SMALL_VARINTS[value] if value < len(_SMALL_VARINTS) else _encode_varint(value)
+    return _SMALL_VARINTS[value] if value < _NUM_SMALL else _encode_varint(value)
