@@ -31,8 +31,15 @@ def form_fields(request: type[BaseModel]) -> dict[str, Param]:
     for name, described in schema["properties"].items():
         keywords = _flatten(described)
         keywords["title"] = name
+        keywords["description"] = f"{keywords.get('description', '')}{_range_text(keywords)}"
         fields[name] = Param(keywords.pop("default"), **keywords)
     return fields
+
+
+def _range_text(keywords: Mapping[str, Any]) -> str:
+    """The limits of a number in words: the form enforces them, but shows them only when they are broken."""
+    low, high = keywords.get("minimum"), keywords.get("maximum")
+    return "" if low is None or high is None else f" From {low:,} to {high:,}."
 
 
 def _flatten(described: Mapping[str, Any]) -> dict[str, Any]:

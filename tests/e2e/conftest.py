@@ -1,5 +1,7 @@
 """One embedded platform for all end-to-end tests, on ports of its own, stopped at the end whatever happened."""
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +19,6 @@ from embedded_platform import (
     environment_of,
     layout_of,
     num_marked,
-    wait_until,
 )
 from ops_platform.embedded import lifecycle
 
@@ -69,31 +70,34 @@ def tiny_training() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Imported:
-    """A data set that was imported through the platform, and the training that it started."""
+class MainJob:
+    """What the command behind `make run` did: a data set, and a training that it started."""
 
-    name: str
-    import_run: str
-    train_run: str
+    dataset: str
+    status: int
+    output: str
+
+    def run_of(self, dag_id: str) -> str:
+        """The id of its run of a DAG."""
+        found = re.search(rf"{dag_id}, run (\S+)", self.output)
+        assert found, self.output
+        return found[1]
 
 
 @pytest.fixture(scope="session")
-def imported(platform: Platform, csv_files: list[str], tiny_training: dict[str, Any]) -> Imported:
-    """The data set of all tests: imported once, by the workflow, which goes on to train on it."""
+def main_job(
+    platform: Platform, csv_files: list[str], tiny_training: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> MainJob:
+    """The main job on few blocks; its data set is that of all tests."""
     names = [f"bhive: {name}" for name in SOURCES]
     conf = {"csv_files": csv_files, "source_names": names, "dataset": "tiny", "train_conf": tiny_training}
-    run = platform.trigger("gematria_import", **conf)
-    assert platform.wait("gematria_import", run) == "success"
-
-    def started() -> list[str]:
-        return platform.api.runs_started_by("gematria_train", "gematria_import", run)
-
-    wait_until(lambda: bool(started()), 60, "the new data set has started a training")
-    platform.wait("gematria_train", started()[0])
-    return Imported("tiny", run, started()[0])
+    request = tmp_path_factory.mktemp("request") / "request.json"
+    request.write_text(json.dumps(conf))
+    done = platform.command("run", str(request))
+    return MainJob("tiny", done.returncode, done.stdout + done.stderr)
 
 
 @pytest.fixture(scope="session")
-def dataset(imported: Imported) -> str:
+def dataset(main_job: MainJob) -> str:
     """The name of the data set of all tests."""
-    return imported.name
+    return main_job.dataset

@@ -44,10 +44,10 @@ class Platform:
         """Its Airflow."""
         return lifecycle.api_of(self.instance)
 
-    def command(self, name: str) -> subprocess.CompletedProcess[str]:
-        """Run `make <name>` without make."""
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run what `make run` and its like run."""
         return subprocess.run(
-            [sys.executable, "-m", "ops_platform.embedded", name],
+            [sys.executable, "-m", "ops_platform.embedded", *arguments],
             env=self.environment,
             cwd=ROOT,
             capture_output=True,

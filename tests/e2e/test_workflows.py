@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from embedded_platform import Platform, read_json, wait_until
+from embedded_platform import SOURCES, Platform, read_json, wait_until
 from ops_platform import s3_server
 from ops_platform.embedded import layout as places
 from ops_platform.embedded import services
@@ -46,8 +46,10 @@ def commands_of(platform: Platform, command: str) -> list[psutil.Process]:
     return found
 
 
-def test_an_import_starts_a_training_that_ends_in_the_object_store(platform: Platform, imported: Any) -> None:
-    run = imported.train_run
+def test_the_main_job_ends_in_the_object_store(platform: Platform, main_job: Any) -> None:
+    assert main_job.status == 0, main_job.output
+    run = main_job.run_of(TRAIN)
+    assert platform.api.runs_started_by(TRAIN, IMPORT, main_job.run_of(IMPORT)) == [run]
     assert platform.api.run_state(TRAIN, run) == "success"
     folder = folder_of(platform, run)
     plan = platform.api.xcom(TRAIN, run, "resolve_request")
@@ -60,6 +62,8 @@ def test_an_import_starts_a_training_that_ends_in_the_object_store(platform: Pla
     bucket, _, key = uploaded["manifest_uri"].removeprefix("s3://").partition("/")
     manifest = json.loads(client.get_object(Bucket=bucket, Key=key)["Body"].read())
     assert manifest["files"]
+    for shown in (uploaded["manifest_uri"], uploaded["bundle_uri"], report_url(TRAIN, run), str(folder), "make stop"):
+        assert shown in main_job.output
     assert platform.api.get(report_url(TRAIN, run)).status_code == 200
     assert httpx.get(platform.api.url + report_url(TRAIN, run), trust_env=False).status_code == 401
     assert_no_secret_anywhere(platform, TRAIN, run, folder)
@@ -80,17 +84,26 @@ def test_nothing_was_started_by_the_clock(platform: Platform) -> None:
         assert not [run for run in runs if run["run_type"] == "scheduled"]
 
 
-def test_the_gate_stops_a_model_that_is_not_good_enough(
-    platform: Platform, dataset: str, tiny_training: dict[str, Any]
+def test_a_main_job_whose_model_does_not_pass_the_gate_says_so(
+    platform: Platform, dataset: str, csv_files: list[str], tiny_training: dict[str, Any], tmp_path: Path
 ) -> None:
     before = uploaded_files(platform)
-    run = platform.trigger(TRAIN, **{**tiny_training, "dataset": dataset, "max_mape_percent": 0.01})
-    assert platform.wait(TRAIN, run) == "failed"
+    request = tmp_path / "request.json"
+    names = [f"bhive: {name}" for name in SOURCES]
+    training = {**tiny_training, "max_mape_percent": 0.01}
+    conf = {"csv_files": csv_files, "source_names": names, "dataset": dataset, "train_conf": training}
+    request.write_text(json.dumps(conf))
+    done = platform.command("run", str(request))  # the same import again: it finds its own data set
+    assert done.returncode == 1
+    assert "check_release failed" in done.stdout
+    assert "release gate error" in done.stdout
+    found = re.search(rf"{TRAIN}, run (\S+)", done.stdout)
+    assert found
+    run = found[1]
     states = platform.api.task_states(TRAIN, run)
     assert states["evaluate_model"] == "success"
     assert (states["check_release"], states["upload_model"]) == ("failed", "upstream_failed")
     assert platform.attempts(TRAIN, run, "check_release") == 1  # a gate is not tried again
-    assert "release gate error" in platform.log(TRAIN, run, "check_release")
     assert uploaded_files(platform) == before
     assert platform.api.get(report_url(TRAIN, run)).status_code == 200  # the report of a refused model stays
 
@@ -129,23 +142,6 @@ def test_a_contradiction_fails_in_the_first_task_and_names_the_field(
     assert message in platform.log(dag_id, run, "resolve_request")
 
 
-def test_a_killed_trainer_is_started_again_and_goes_on(
-    platform: Platform, dataset: str, tiny_training: dict[str, Any]
-) -> None:
-    conf = {**tiny_training, "dataset": dataset, "training_steps": 400}
-    conf["overrides"] = [*tiny_training["overrides"], "checkpoint.save_steps=20", "summary.save_steps=20"]
-    run = platform.trigger(TRAIN, **conf)
-    checkpoints = folder_of(platform, run) / "checkpoints"
-    wait_until(lambda: any(checkpoints.glob("model.ckpt-*.index")), 120, "there is a checkpoint")
-    for process in commands_of(platform, "train-model"):
-        process.send_signal(signal.SIGKILL)
-    assert platform.wait(TRAIN, run) == "success"
-    assert platform.attempts(TRAIN, run, "train_model") == 2
-    assert "killed by signal 9" in platform.log(TRAIN, run, "train_model", attempt=1)
-    assert "training goes on from" in platform.log(TRAIN, run, "train_model", attempt=2)
-    assert read_json(folder_of(platform, run) / "results/train_model.json")["global_step"] == 400
-
-
 def test_a_task_that_is_marked_failed_leaves_no_process(
     platform: Platform, dataset: str, tiny_training: dict[str, Any]
 ) -> None:
@@ -157,13 +153,26 @@ def test_a_task_that_is_marked_failed_leaves_no_process(
     assert platform.api.run_state(TRAIN, run) == "failed"
 
 
-def test_an_upload_waits_for_an_object_store_that_is_down(
+def test_a_run_survives_a_killed_trainer_and_an_object_store_that_is_down(
     platform: Platform, dataset: str, tiny_training: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = next(service for service in platform.instance.services if service.name == "s3")
     psutil.Process(store.pid).kill()
     before = uploaded_files(platform)
-    run = platform.trigger(TRAIN, **{**tiny_training, "dataset": dataset, "random_seed": 7})
+    conf = {**tiny_training, "dataset": dataset, "training_steps": 400}
+    conf["overrides"] = [*tiny_training["overrides"], "checkpoint.save_steps=20", "summary.save_steps=20"]
+    run = platform.trigger(TRAIN, **conf)
+
+    checkpoints = folder_of(platform, run) / "checkpoints"
+    wait_until(lambda: any(checkpoints.glob("model.ckpt-*.index")), 120, "there is a checkpoint")
+    for process in commands_of(platform, "train-model"):
+        process.send_signal(signal.SIGKILL)
+    platform.wait_for_task(TRAIN, run, "train_model", "success", 240)
+    assert platform.attempts(TRAIN, run, "train_model") == 2
+    assert "killed by signal 9" in platform.log(TRAIN, run, "train_model", attempt=1)
+    assert "training goes on from" in platform.log(TRAIN, run, "train_model", attempt=2)
+    assert read_json(folder_of(platform, run) / "results/train_model.json")["global_step"] == 400
+
     platform.wait_for_task(TRAIN, run, "upload_model", "running", 240)
     port = platform.instance.ports["s3"]
     wait_until(lambda: f"127.0.0.1:{port}" in platform.log(TRAIN, run, "upload_model"), 60, "the endpoint is named")

@@ -6,32 +6,36 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
 
-from ops_common.errors import Interrupted, OpsError
+from ops_common.errors import Interrupted, OpsError, UsageError
 from ops_platform.embedded import layout as places
 from ops_platform.embedded import lifecycle
 from ops_platform.embedded.layout import Layout
 
-USAGE = "usage: python -m ops_platform.embedded up|run|stop|status"
+USAGE = "usage: python -m ops_platform.embedded up | run [REQUEST.json] | stop | status"
 
 
 def main(arguments: list[str]) -> int:
     """Run one command.
 
     Args:
-        arguments: The command's name.
+        arguments: The command's name; for `run` also a file with the conf of gematria_import, instead of the sample's.
 
     Returns:
         Exit status: 0 when everything that was asked for is true now.
     """
     commands: dict[str, Callable[[Layout, Console], int]] = {"up": _up, "run": _run, "stop": _stop, "status": _status}
+    if len(arguments) == 2 and arguments[0] == "run":
+        commands["run"] = partial(_run, request_path=Path(arguments.pop()).absolute())
     if len(arguments) != 1 or arguments[0] not in commands:
         print(USAGE, file=sys.stderr)
-        return 2
+        return UsageError.exit_code
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(highlight=False, soft_wrap=True)
     try:
@@ -59,13 +63,14 @@ def _up(layout: Layout, console: Console) -> int:
     return 0
 
 
-def _run(layout: Layout, console: Console) -> int:
-    from ops_platform.embedded.main_run import run_main_job
+def _run(layout: Layout, console: Console, request_path: Path | None = None) -> int:
+    from ops_platform.embedded.main_run import SAMPLE_REQUEST, read_request, run_main_job
 
     say = _say(console)
+    conf = read_request(request_path or layout.config.project_root / SAMPLE_REQUEST)
     instance = lifecycle.up(layout, say)
     try:
-        return run_main_job(layout, instance, console, say)
+        return run_main_job(layout, instance, conf, console, say)
     except KeyboardInterrupt:
         console.print(f"interrupted; the work goes on at {places.airflow_url(instance.ports)}, `make stop` ends it")
         return Interrupted.exit_code

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gematria_ops.inference.evaluation_report import EvaluationReport, read_report_json
-from ops_common.errors import ArtifactError, OpsError, ServiceError
+from ops_common.errors import ArtifactError, ConfigError, OpsError, ServiceError
 from ops_common.rundir import RunDir
 from ops_platform import s3_server
 from ops_platform.embedded import layout as places
@@ -25,17 +25,33 @@ from ops_platform.report_pages import EVALUATION_PAGE, report_url
 from ops_platform.run_folders import run_dir
 
 IMPORT, TRAIN = "gematria_import", "gematria_train"
-REQUEST_FILE = "config/gematria/sample_request.json"
+SAMPLE_REQUEST = "config/gematria/sample_request.json"
 _START_LIMIT_SECONDS = 90.0
 _NUM_LOG_LINES = 25
 
 
-def run_main_job(layout: Layout, instance: Instance, console: Console, say: Say) -> int:
+def read_request(path: Path) -> dict[str, Any]:
+    """The conf of a run of gematria_import, from a file.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds something else.
+    """
+    try:
+        conf = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the request {path} cannot be read: {error}") from None
+    if not isinstance(conf, dict):
+        raise ConfigError(f"the request {path} is not a JSON object", f"see {SAMPLE_REQUEST} for an example")
+    return conf
+
+
+def run_main_job(layout: Layout, instance: Instance, conf: Mapping[str, Any], console: Console, say: Say) -> int:
     """Run the whole main job on the running platform.
 
     Args:
         layout: Where the platform stands.
         instance: The running platform.
+        conf: What to import, and how to train on it: the conf of gematria_import.
         console: Where the table goes.
         say: Takes a line about what is going on.
 
@@ -46,7 +62,6 @@ def run_main_job(layout: Layout, instance: Instance, console: Console, say: Say)
         OpsError: Airflow does not answer, or refuses the request.
     """
     api = api_of(instance)
-    conf = json.loads((layout.config.project_root / REQUEST_FILE).read_text(encoding="utf-8"))
     started = time.monotonic()
     import_run = api.trigger(IMPORT, conf, run_id=f"make-run-{datetime.now(UTC):%Y%m%dT%H%M%S}")
     say(f"triggered {IMPORT}, run {import_run}")
