@@ -28,6 +28,7 @@ from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputP
 from gematria_ops.formats.tfrecord import Paths, as_paths, read_located_records
 from ops_common.artifacts import MANIFEST_NAME, check_file, read_manifest
 from ops_common.errors import ConfigError, DataError
+from ops_common.progress import Progress
 
 # Names in a message; a data set may hold any number of sources.
 _MAX_NAMED_SOURCES = 10
@@ -155,14 +156,16 @@ def collect_tokens(paths: Paths) -> set[str]:
     """
     tokens: set[str] = set()
     seen: set[bytes] = set()
-    for block in read_blocks(paths):
-        for instruction in block.basic_block.canonicalized_instructions:
-            key = instruction.SerializeToString(deterministic=True)
-            if key not in seen:
-                if len(seen) >= _MAX_KEPT_INSTRUCTIONS:
-                    seen.clear()
-                seen.add(key)
-                tokens.update(instruction_tokens(instruction_from_proto(instruction)))
+    with Progress("collect tokens", None, "blocks") as progress:
+        for block in read_blocks(paths):
+            for instruction in block.basic_block.canonicalized_instructions:
+                key = instruction.SerializeToString()
+                if key not in seen:
+                    if len(seen) >= _MAX_KEPT_INSTRUCTIONS:
+                        seen.clear()
+                    seen.add(key)
+                    tokens.update(instruction_tokens(instruction_from_proto(instruction)))
+            progress.advance()
     return tokens
 
 

@@ -43,7 +43,8 @@ def aggregate_throughputs(
         raise ValueError(f"unknown throughput selection: {selection!r}")
     aggregate = _AGGREGATES[selection]
     if aggregate is not None:
-        _change_samples(block, lambda samples: [aggregate(samples)])
+        # One sample is its own mean and minimum.
+        _change_samples(block, lambda samples: [aggregate(samples)], min_num_samples=2)
     return block
 
 
@@ -89,19 +90,24 @@ def select_throughputs(
     Returns:
         The same block.
     """
-    selected = []
-    for source_filter in source_filters:
-        for entry in block.inverse_throughputs:
-            if source_filter.match(entry.source):
-                selected.append(entry)
-                break
-        else:
-            selected.append(ThroughputWithSourceProto())
-    # Copied before the list that owns them is cleared.
-    picks = BasicBlockWithThroughputProto(inverse_throughputs=selected)
-    del block.inverse_throughputs[:]
-    block.inverse_throughputs.MergeFrom(picks.inverse_throughputs)
+    entries = block.inverse_throughputs
+    sources = [entry.source for entry in entries]
+    picks = [_first_match(source_filter, sources) for source_filter in source_filters]
+    if picks != list(range(len(sources))):  # else it is as it should be, as in a data set made for these tasks
+        # Copied before the list that owns them is cleared.
+        selected = BasicBlockWithThroughputProto(
+            inverse_throughputs=[ThroughputWithSourceProto() if k is None else entries[k] for k in picks]
+        )
+        del entries[:]
+        entries.MergeFrom(selected.inverse_throughputs)
     return block
+
+
+def _first_match(source_filter: re.Pattern[str], sources: Sequence[str]) -> int | None:
+    for source_index, source in enumerate(sources):
+        if source_filter.match(source):
+            return source_index
+    return None
 
 
 def compile_source_filters(patterns: Sequence[str]) -> list[re.Pattern[str]]:
@@ -201,10 +207,12 @@ _AGGREGATES: dict[ThroughputSelection, Callable[[Sequence[float]], float] | None
 }
 
 
-def _change_samples(block: BasicBlockWithThroughputProto, change: Callable[[list[float]], list[float]]) -> None:
+def _change_samples(
+    block: BasicBlockWithThroughputProto, change: Callable[[list[float]], list[float]], min_num_samples: int = 1
+) -> None:
     for entry in block.inverse_throughputs:
-        if entry.inverse_throughput_cycles:
+        if len(entry.inverse_throughput_cycles) >= min_num_samples:
             entry.inverse_throughput_cycles[:] = change(list(entry.inverse_throughput_cycles))
         for prefix in entry.prefix_inverse_throughputs:
-            if prefix.inverse_throughput_cycles:
+            if len(prefix.inverse_throughput_cycles) >= min_num_samples:
                 prefix.inverse_throughput_cycles[:] = change(list(prefix.inverse_throughput_cycles))
