@@ -22,6 +22,9 @@ ACCESS_KEY, SECRET_KEY = "tests-access", "tests-secret-8f2c"
 # One try of each request, and pauses that take no time: a dead server is given up after a few tries at once.
 IMPATIENT = RetryPolicy(total_seconds=8, request_attempts=1, sleep=lambda seconds: None)
 
+# What does not answer is not asked again at all.
+ONE_TRY = RetryPolicy(total_seconds=0, request_attempts=1)
+
 
 class LocalS3:
     """A server with a data folder and a port of its own; may be stopped and started again."""
@@ -51,17 +54,21 @@ class LocalS3:
         self._process.wait()
         self._process = None
 
-    def file_of(self, uri: str) -> Path:
-        """The file in which the server keeps an object."""
-        return self.data_dir / "buckets" / uri.removeprefix("s3://")
+    @property
+    def process_id(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
-    def flip_byte(self, uri: str) -> None:
-        """Changes one byte of a stored object as a failing disk would: size and time stay."""
-        path = self.file_of(uri)
-        status, content = path.stat(), bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    def flip_byte(self, content: bytes) -> None:
+        """Changes one byte of stored content (random bytes, which are not compressed) as a failing disk would."""
+        for path in self.data_dir.glob("*.dat"):
+            volume = bytearray(path.read_bytes())
+            position = volume.find(content[:64])
+            if position >= 0:
+                volume[position + 32] ^= 1
+                path.write_bytes(volume)
+                return
+        raise AssertionError("the content is in no volume of the server")
 
 
 class Proxy:
@@ -143,9 +150,9 @@ def shared_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS3]:
 
 @pytest.fixture
 def destination(shared_s3: LocalS3, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A place in a new, empty bucket of the shared server, at which the environment points."""
+    """A new, empty place of the shared server, at which the environment points."""
     use_endpoint(monkeypatch, shared_s3.endpoint)
-    uri = f"s3://test-{uuid.uuid4().hex[:12]}/models"
+    uri = f"s3://tests/{uuid.uuid4().hex[:12]}/models"
     ObjectStore.from_uri(uri, policy=IMPATIENT).ensure_bucket(create=True)
     return uri
 

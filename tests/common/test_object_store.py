@@ -88,17 +88,20 @@ def test_delete(store: ObjectStore) -> None:
     assert store.head("gone") is None
 
 
-def test_flipped_byte_on_the_disk_is_found(store: ObjectStore, shared_s3: LocalS3, tmp_path: Path) -> None:
-    digest = store.put_bytes(b"content of some length", "object").sha256
-    store.verify("object", digest)
-
-    shared_s3.flip_byte(store.uri("object"))
+def test_changed_bytes_that_come_are_not_taken(
+    shared_s3: LocalS3, destination: str, tmp_path: Path, monkeypatch
+) -> None:
+    digest = ObjectStore.from_uri(destination, policy=IMPATIENT).put_bytes(b"hay needle hay", "object").sha256
+    proxy = Proxy(shared_s3.port, num_flips=1000)
+    use_endpoint(monkeypatch, proxy.endpoint)
+    store = ObjectStore.from_uri(destination, policy=IMPATIENT)
 
     with pytest.raises(ArtifactError, match=r"models/object at .* has SHA-256 .*, not "):
         store.verify("object", digest)
     with pytest.raises(ArtifactError, match="has SHA-256"):
         store.get_file("object", tmp_path / "copy", sha256=digest)
     assert list(tmp_path.iterdir()) == []
+    proxy.close()
 
 
 def test_byte_that_flips_on_the_way_is_written_again(shared_s3: LocalS3, destination: str, monkeypatch) -> None:
