@@ -82,6 +82,8 @@ def stop_process_group(process: subprocess.Popen[bytes] | int, grace_seconds: fl
         killed = True
         time.sleep(0.02)
         members = _session_members(session, process)
+    if isinstance(process, subprocess.Popen):
+        process.wait(timeout=grace_seconds + 10)  # it has ended, but may have done so since it was last asked
     return not killed
 
 

@@ -94,7 +94,7 @@ def test_result_file_that_cannot_be_written(tmp_path: Path, capfd) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["weigh-thing"], "No such command 'weigh-thing'. Did you mean 'weigh-things'?"),
+        (["weigh-thing"], "No such command 'weigh-thing'. Did you mean 'weigh-things'"),
         (["weigh-things"], "Missing option '--name'."),
         (["weigh-things", "--name=x", "--num-thing=3"], "--num-things"),
         (["weigh-things", "--name=x", "--num-things=many"], "Invalid value for '--num-things'"),
