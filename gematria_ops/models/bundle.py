@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import tensorflow as tf
+
 from gematria_ops.blocks.vocabulary import Vocabulary
 from gematria_ops.config import RunnerConfig
 from gematria_ops.models.ithemal import Ithemal
@@ -105,7 +107,8 @@ def load_bundle(folder: Path) -> Bundle:
     vocabulary = Vocabulary.from_file(folder / TOKENS_NAME, replacement)
     model = Ithemal(config.model, len(vocabulary), config.task_names(), config.random_seed)
     restored = restore_matching(folder / WEIGHTS_NAME, model.variables_by_name())
-    if restored.skipped:
-        name, reason = next(iter(restored.skipped.items()))
+    stored = tf.train.load_checkpoint(str(folder / WEIGHTS_NAME)).get_variable_to_shape_map()
+    surplus = {name: "the model has no such variable" for name in sorted({*stored} - {*restored.loaded})}
+    for name, reason in {**surplus, **restored.skipped}.items():
         raise ArtifactError(f"the weights in {folder} are not those of its settings: {name}: {reason}")
     return Bundle(model, vocabulary, config, int(manifest["global_step"]))

@@ -1,4 +1,4 @@
-"""One prediction, compiled once for batches of every size."""
+"""One prediction, traced once for batches of every size, and compiled for each of their few shapes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PredictStep:
         shape = shape_of(batch)
         self._shape = self._shape or roomy_shape([shape])
         answer = self._compiled(fill_up(batch, self._shape.grown_to_cover(shape)).inputs)
-        return _cut(answer, batch)
+        return real_rows(answer, batch)
 
 
 def input_signature(config: ModelConfig) -> SequenceInputs:
@@ -72,7 +72,7 @@ def input_signature(config: ModelConfig) -> SequenceInputs:
     )
 
 
-def _cut(answer: ModelOutput, batch: SequenceBatch) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Removes the rows that were filled up."""
+def real_rows(answer: ModelOutput, batch: SequenceBatch) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Takes the outputs, [B, K], and contributions, [I, K], without the rows that were filled up."""
     deltas = None if answer.deltas is None else answer.deltas.numpy()[: batch.num_instructions]
     return answer.output.numpy()[: batch.num_blocks], deltas

@@ -1,4 +1,4 @@
-"""One update of the weights, and one prediction, compiled once for batches of every size."""
+"""One update of the weights, traced once for batches of every size, and compiled for each of their few shapes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gematria_ops.config import LossConfig, ModelConfig
-from gematria_ops.encode.sequence_batch import (
-    BatchShape,
-    Direction,
-    SequenceBatch,
-    SequenceInputs,
-    SequenceTargets,
-    fill_up,
-    roomy_shape,
-    shape_of,
-)
-from gematria_ops.encode.tries import PrefixTrie
+from gematria_ops.config import LossConfig
+from gematria_ops.encode.sequence_batch import SequenceBatch, SequenceInputs, SequenceTargets
 from gematria_ops.models.ithemal import Ithemal, ModelOutput
+from gematria_ops.models.predict_step import input_signature, real_rows
 from gematria_ops.training.losses import Losses, batch_losses
 
 
@@ -56,14 +47,15 @@ class TrainStep:
         model: The model.
         loss: What is minimised.
         optimizer: Turns gradients into updates.
+        use_xla: Compile losses and gradients with XLA. Without, a step is slower, and the first one comes sooner.
     """
 
-    def __init__(self, model: Ithemal, loss: LossConfig, optimizer: AppliesGradients) -> None:
+    def __init__(self, model: Ithemal, loss: LossConfig, optimizer: AppliesGradients, *, use_xla: bool = True) -> None:
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
         self._variables = list(model.variables_by_name().values())
-        self._gradients = tf.function(self.gradients, jit_compile=True, autograph=False)
+        self._gradients = tf.function(self.gradients, jit_compile=use_xla, autograph=False)
         # Traced here, once: the sizes of all arrays are open.
         self._compiled = tf.function(self._update, autograph=False).get_concrete_function(
             input_signature(model.config), target_signature(model)
@@ -72,7 +64,7 @@ class TrainStep:
     def __call__(self, batch: SequenceBatch) -> StepResult:
         """Does one update."""
         losses, answer = self._compiled(batch.inputs, batch.targets)
-        output, deltas = _cut(answer, batch)
+        output, deltas = real_rows(answer, batch)
         return StepResult(float(losses.loss), losses.task_losses.numpy(), output, deltas)
 
     def gradients(
@@ -91,58 +83,6 @@ class TrainStep:
         return losses, answer
 
 
-class PredictStep:
-    """Predicts one batch at a time.
-
-    Batches are filled up to the shape of the first one with some room, or to its double, and so on.
-
-    Args:
-        model: The model.
-    """
-
-    def __init__(self, model: Ithemal) -> None:
-        self._compiled = tf.function(model.__call__, jit_compile=True, autograph=False).get_concrete_function(
-            input_signature(model.config)
-        )
-        self._shape: BatchShape | None = None
-
-    def __call__(self, batch: SequenceBatch) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Predicts.
-
-        Args:
-            batch: Blocks, not filled up.
-
-        Returns:
-            [B, K] predicted cycles per iteration, and [I, K] contributions of the instructions (None unless seq2seq).
-        """
-        shape = shape_of(batch)
-        self._shape = self._shape or roomy_shape([shape])
-        answer = self._compiled(fill_up(batch, self._shape.grown_to_cover(shape)).inputs)
-        return _cut(answer, batch)
-
-
-def input_signature(config: ModelConfig) -> SequenceInputs:
-    """Describes the inputs of a model to ``tf.function``: the sizes of all arrays are open, so it is traced once."""
-
-    def vector(name: str) -> tf.TensorSpec:
-        return tf.TensorSpec([None], tf.int32, name)
-
-    def trie(name: str) -> PrefixTrie:
-        return PrefixTrie(
-            vector(f"{name}_symbols"), vector(f"{name}_parents"), tf.TensorSpec([], tf.int32, f"{name}_num_chunks")
-        )
-
-    directions = ("forward", "backward") if config.bidirectional else ("forward",)
-    return SequenceInputs(
-        tokens=vector("tokens"),
-        token_trie=trie("token_trie"),
-        instruction_nodes=vector("instruction_nodes"),
-        directions=tuple(Direction(trie(name), vector(f"{name}_output_nodes")) for name in directions),
-        instruction_blocks=vector("instruction_blocks") if config.seq2seq else None,
-        block_sizes=vector("block_sizes"),
-    )
-
-
 def target_signature(model: Ithemal) -> SequenceTargets:
     """Describes the targets of a model to ``tf.function``."""
     num_tasks = len(model.task_names)
@@ -153,9 +93,3 @@ def target_signature(model: Ithemal) -> SequenceTargets:
         if model.config.seq2seq
         else None,
     )
-
-
-def _cut(answer: ModelOutput, batch: SequenceBatch) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Removes the rows that were filled up."""
-    deltas = None if answer.deltas is None else answer.deltas.numpy()[: batch.num_instructions]
-    return answer.output.numpy()[: batch.num_blocks], deltas

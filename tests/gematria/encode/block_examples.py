@@ -44,7 +44,7 @@ def random_blocks(
             instruction(MNEMONICS[random.integers(4)], *random.choice(REGISTERS, size=random.integers(0, 4)).tolist())
             for _ in range(random.integers(1, max_size + 1))
         )
-        costs = np.cumsum([1.0 + len(instruction_tokens(item)) for item in instructions])
+        costs = np.cumsum([0.1 * (1 + len(instruction_tokens(item))) for item in instructions])
         labels = [
             throughput(float(costs[-1]) * (task + 1), (costs * (task + 1)).tolist())
             if random.random() < label_share
