@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from ops_common.errors import Interrupted, OpsError, UsageError
+from ops_common.errors import Interrupted, OpsError, ServiceError, UsageError
 from ops_platform.embedded import layout as places
 from ops_platform.embedded import lifecycle
 from ops_platform.embedded.layout import Layout
@@ -55,6 +56,17 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
 def _say(console: Console) -> Callable[[str], None]:
     started = time.monotonic()
     return lambda line: console.print(f"[dim]{time.monotonic() - started:6.1f} s[/dim]  {line}", markup=True)
+
+
+def _airflow(arguments: list[str]) -> int:
+    """Become Airflow's own command line, in the environment of the running platform."""
+    layout = places.load_layout()
+    instance = lifecycle.read_instance(layout)
+    if instance is None:
+        print("error: the platform is not running\n  hint: make up", file=sys.stderr)
+        return ServiceError.exit_code
+    environment = places.service_environment(layout, instance.ports)
+    os.execve(sys.executable, [sys.executable, "-m", "airflow", *arguments], environment)
 
 
 def _up(layout: Layout, console: Console) -> int:
@@ -99,6 +111,7 @@ def _print_places(layout: Layout, instance: lifecycle.Instance, console: Console
     console.print(f"Airflow   {places.airflow_url(instance.ports)}   login {places.USER}, password {places.PASSWORD}")
     console.print(f"S3        http://{places.HOST}:{instance.ports['s3']}   keys in {layout.secrets_path}")
     console.print(f"logs      {layout.logs_dir}")
+    console.print(f"command   {layout.airflow_command} dags list")
     console.print("to stop   make stop")
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops_common.artifacts import write_json
+from ops_common.artifacts import write_json, write_text
 from ops_platform import s3_server, settings
 from ops_platform.embedded.ports import choose_port
 
@@ -47,6 +48,11 @@ class Layout:
     def state_path(self) -> Path:
         """What is running."""
         return self.home / "platform.json"
+
+    @property
+    def airflow_command(self) -> Path:
+        """Airflow's own command line for this platform, as a small program."""
+        return self.home / "bin" / "airflow"
 
     @property
     def secrets_path(self) -> Path:
@@ -159,7 +165,22 @@ def service_environment(layout: Layout, ports: Mapping[str, int]) -> dict[str, s
 
 
 def prepare_folders(layout: Layout) -> None:
-    """Make the folders, and the file with the fixed login."""
+    """Make the folders, the file with the fixed login, and the `airflow` command of this platform."""
     for folder in (layout.airflow_home, layout.logs_dir, layout.s3_dir, layout.config.data_root):
         folder.mkdir(parents=True, exist_ok=True)
     write_json(layout.airflow_home / "passwords.json", {USER: PASSWORD})
+    write_text(layout.airflow_command, _AIRFLOW_COMMAND.format(**_command_places(layout)))
+    layout.airflow_command.chmod(0o755)
+
+
+# Ports and keys are looked up when the command runs, so the file holds nothing secret and nothing that goes stale.
+_AIRFLOW_COMMAND = """#!/bin/sh
+# Airflow's own command, for the platform of this checkout while it runs: bin/airflow dags list
+OPS_HOME={home} PYTHONPATH={path} exec {python} -m ops_platform.embedded airflow "$@"
+"""
+
+
+def _command_places(layout: Layout) -> dict[str, str]:
+    root = layout.config.project_root
+    places = {"home": str(layout.home), "path": f"{root}:{root / 'plugins'}", "python": sys.executable}
+    return {name: shlex.quote(place) for name, place in places.items()}

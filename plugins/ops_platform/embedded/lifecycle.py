@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -24,6 +24,7 @@ import psutil
 
 from ops_common.artifacts import write_json
 from ops_common.errors import ServiceError
+from ops_common.object_store import parse_s3_uri
 from ops_common.processes import last_lines
 from ops_platform import child_guard, s3_server
 from ops_platform.embedded import layout as places
@@ -136,14 +137,15 @@ def _start_all(layout: Layout, instance: Instance, say: Say) -> None:
     instance.save(layout.state_path)  # before the first process: whatever happens now, `stop` knows the mark
     environment = places.service_environment(layout, instance.ports)
     keys = places.object_store_variables(layout, instance.ports)
-    serve = s3_server.command(layout.s3_dir, places.HOST, instance.ports["s3"])
+    buckets = [parse_s3_uri(layout.config.destination)[0]]
+    serve = s3_server.command(layout.s3_dir, places.HOST, instance.ports["s3"], buckets)
     _start(layout, instance, "s3", serve, {**environment, **keys})
     _migrate(layout, environment, instance, say)
     api = api_of(instance)
     say("starting Airflow")
     _start_airflow(layout, instance, "api-server", environment)
     _wait(layout, instance, "the API server answers", api.is_answering)
-    _wait(layout, instance, "the object store answers", lambda: _serves_objects(keys))
+    _wait(layout, instance, "the object store answers", lambda: _serves_objects(keys, buckets))
     api.make_pool(TRAINING_POOL, 1, "one training at a time")
     for name in AIRFLOW_SERVICES[1:]:
         _start_airflow(layout, instance, name, environment)
@@ -152,8 +154,9 @@ def _start_all(layout: Layout, instance: Instance, say: Say) -> None:
     say(f"Airflow is up after {time.monotonic() - started:.0f} s: {api.url}")
 
 
-def _serves_objects(keys: Mapping[str, str]) -> bool:
-    return s3_server.is_ready(keys["AWS_ENDPOINT_URL"], keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"])
+def _serves_objects(keys: Mapping[str, str], buckets: Sequence[str]) -> bool:
+    access_key, secret_key = keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"]
+    return s3_server.is_ready(keys["AWS_ENDPOINT_URL"], access_key, secret_key, buckets)
 
 
 def _are_dags_known(api: AirflowApi) -> bool:
