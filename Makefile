@@ -12,8 +12,8 @@ PLATFORM := $(PY) -m ops_platform.embedded
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-run: $(VENV)/ready  ## train, evaluate and upload a model on the sample blocks, through Airflow; prints where to look
-	@$(PLATFORM) run
+run: $(VENV)/ready  ## train, evaluate and upload a model, through Airflow, on the sample blocks (REQUEST=my.json: on yours)
+	@$(PLATFORM) run $(REQUEST)
 
 up: $(VENV)/ready  ## start Airflow and the local S3 server, nothing else
 	@$(PLATFORM) up

@@ -1,0 +1,77 @@
+"""Every command of the README, run as it stands there, in order, in a folder with the same names and its own state."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from embedded_platform import ROOT, TINY, environment_of
+
+pytestmark = [pytest.mark.airflow, pytest.mark.tf, pytest.mark.slow]
+
+# `make test` is what runs this test. `make run` trains on the whole sample; here it is given a smaller request.
+NOT_RUN_AGAIN = ("make test",)
+
+
+def shell_blocks() -> list[str]:
+    return re.findall(
+        r"^```shell\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def commands(block: str) -> list[str]:
+    joined = block.replace("\\\n", " ")
+    return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder that looks like the checkout and a person's environment; its platform is stopped at the end."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for entry in ROOT.iterdir():
+        if entry.name not in (".git", ".ops"):
+            (folder / entry.name).symlink_to(entry)
+    environment = environment_of(folder / ".ops")
+    yield folder, environment
+    subprocess.run(["make", "stop"], cwd=folder, env=environment, capture_output=True, check=True)
+
+
+def small_request(folder: Path) -> Path:
+    request = json.loads((ROOT / "config/gematria/sample_request.json").read_text(encoding="utf-8"))
+    request["train_conf"] |= {"training_steps": 60, "overrides": TINY, "max_mape_percent": 1000}
+    request["train_conf"] |= {"config_file": "config/gematria/smoke.toml", "require_better_than_baselines": False}
+    path = folder / "request.json"
+    path.write_text(json.dumps(request), encoding="utf-8")
+    return path
+
+
+def test_every_command_of_the_readme_runs(checkout: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    folder, environment = checkout
+    for command in (command for block in shell_blocks() for command in commands(block)):
+        if command.startswith(NOT_RUN_AGAIN):
+            continue
+        if command.startswith("make run"):
+            command = f"make run REQUEST={small_request(tmp_path)}"
+        shell = ["bash", "-euo", "pipefail", "-c", command]
+        finished = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert finished.returncode == 0, f"{command}\n{finished.stdout}\n{finished.stderr}"
+    assert (folder / ".ops/demo/predictions.tfrecord").stat().st_size > 0
+    assert (folder / ".ops/demo/run/reports/evaluation.html").exists()
+
+
+def test_the_readme_names_only_targets_that_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z]+)", text)) | set(re.findall(r"^make ([a-z]+)", text, re.MULTILINE))
+    assert named
+    assert named <= targets
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert links
+    assert not missing
