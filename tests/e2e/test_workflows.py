@@ -29,9 +29,11 @@ def folder_of(platform: Platform, run_id: str, dag_id: str = TRAIN) -> Path:
 
 
 def uploaded_files(platform: Platform) -> set[str]:
-    """The objects of the object store, which keeps each as a file."""
-    buckets = platform.layout.s3_dir / "buckets"
-    return {str(path.relative_to(buckets)) for path in buckets.rglob("*") if path.is_file()}
+    """The objects of the object store."""
+    listed = s3_client(platform.layout, platform.instance).list_objects_v2(Bucket="models")
+    found = {item["Key"] for item in listed["Contents"]}
+    assert found  # the main job has left a model
+    return found
 
 
 def commands_of(platform: Platform, command: str) -> list[psutil.Process]:
@@ -156,9 +158,9 @@ def test_a_task_that_is_marked_failed_leaves_no_process(
 def test_a_run_survives_a_killed_trainer_and_an_object_store_that_is_down(
     platform: Platform, dataset: str, tiny_training: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = uploaded_files(platform)
     store = next(service for service in platform.instance.services if service.name == "s3")
     psutil.Process(store.pid).kill()
-    before = uploaded_files(platform)
     conf = {**tiny_training, "dataset": dataset, "training_steps": 400}
     conf["overrides"] = [*tiny_training["overrides"], "checkpoint.save_steps=20", "summary.save_steps=20"]
     run = platform.trigger(TRAIN, **conf)

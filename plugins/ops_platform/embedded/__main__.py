@@ -19,19 +19,22 @@ from ops_platform.embedded import layout as places
 from ops_platform.embedded import lifecycle
 from ops_platform.embedded.layout import Layout
 
-USAGE = "usage: python -m ops_platform.embedded up | run [REQUEST.json] | stop | status"
+USAGE = "usage: python -m ops_platform.embedded up | run [REQUEST.json] | stop | status | airflow ..."
 
 
 def main(arguments: list[str]) -> int:
     """Run one command.
 
     Args:
-        arguments: The command's name; for `run` also a file with the conf of gematria_import, instead of the sample's.
+        arguments: The command's name; for `run` also a file with the conf of gematria_import, instead of the sample's;
+            for `airflow` the arguments of Airflow's own command.
 
     Returns:
         Exit status: 0 when everything that was asked for is true now.
     """
     commands: dict[str, Callable[[Layout, Console], int]] = {"up": _up, "run": _run, "stop": _stop, "status": _status}
+    if arguments[:1] == ["airflow"]:
+        return _airflow(arguments[1:])
     if len(arguments) == 2 and arguments[0] == "run":
         commands["run"] = partial(_run, request_path=Path(arguments.pop()).absolute())
     if len(arguments) != 1 or arguments[0] not in commands:
@@ -63,7 +66,7 @@ def _airflow(arguments: list[str]) -> int:
     layout = places.load_layout()
     instance = lifecycle.read_instance(layout)
     if instance is None:
-        print("error: the platform is not running\n  hint: make up", file=sys.stderr)
+        print(f"error: {ServiceError('the platform is not running', 'make up')}", file=sys.stderr)
         return ServiceError.exit_code
     environment = places.service_environment(layout, instance.ports)
     os.execve(sys.executable, [sys.executable, "-m", "airflow", *arguments], environment)

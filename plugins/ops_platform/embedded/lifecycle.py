@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -38,6 +38,8 @@ AIRFLOW_SERVICES = ("api-server", "dag-processor", "scheduler", "triggerer")
 NEEDED = {"metadatabase", "scheduler", "dag_processor"}  # the triggerer serves deferred tasks only: not waited for
 DAGS = ("gematria_import", "gematria_train")
 START_LIMIT_SECONDS = 240.0
+_STOP_SECONDS = 20.0
+_API_STOP_SECONDS = 4.0
 
 Say = Callable[[str], None]
 
@@ -218,27 +220,27 @@ def _wait(layout: Layout, instance: Instance, what: str, is_true: Callable[[], b
 
 
 def _stop(layout: Layout, instance: Instance, say: Say) -> bool:
-    """End an instance: its tasks and the scheduler first, the API server and the object store last."""
+    """End an instance: scheduler and tasks first, the API server last, because the others report to it."""
     by_name = {service.name: service for service in instance.services}
-    scheduler = by_name.get("scheduler")
-    guards = _running_tasks(instance)
-    grace = layout.config.stop_grace_seconds
-    if guards:
-        say(f"{len(guards)} task(s) are running: they save their state first (at most {grace:.0f} s)")
-    if scheduler is not None:
-        services.signal_service(scheduler, signal.SIGTERM)  # first, so that no task is started again
-    for guard in guards:
-        services.signal_service(guard, signal.SIGTERM)
-    services.wait_until_gone(guards, grace + 5)
-    if scheduler is not None:
-        services.wait_until_gone([scheduler], 20)
-    for name in ("dag-processor", "triggerer"):
-        if name in by_name:
-            services.signal_service(by_name[name], signal.SIGTERM)
-    services.wait_until_gone([by_name[name] for name in ("dag-processor", "triggerer") if name in by_name], 10)
-    num_left = services.end_processes(lambda: _all_processes(instance), 10)
+    tasks, grace = _running_tasks(instance), layout.config.stop_grace_seconds
+    if tasks:
+        say(f"{len(tasks)} task(s) are running: they save their state first (at most {grace:.0f} s)")
+    # The scheduler before the tasks, so that none of them is started again.
+    _signal_all([by_name[name] for name in ("scheduler",) if name in by_name])
+    _signal_all(tasks)
+    services.wait_until_gone(tasks, grace + 5)
+    others = [service for name, service in by_name.items() if name != "api-server"]
+    _signal_all(others)
+    services.wait_until_gone(others, _STOP_SECONDS)
+    # The API server is done after a second, but its interpreter then takes ten to end: not worth waiting for.
+    num_left = services.end_processes(lambda: _all_processes(instance), _API_STOP_SECONDS)
     layout.state_path.unlink(missing_ok=True)
-    return bool(num_left or guards or scheduler is not None)
+    return bool(num_left or tasks or others)
+
+
+def _signal_all(running: Iterable[Service]) -> None:
+    for service in running:
+        services.signal_service(service, signal.SIGTERM)
 
 
 def _all_processes(instance: Instance) -> list[psutil.Process]:
