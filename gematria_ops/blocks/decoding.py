@@ -1,42 +1,57 @@
-"""Machine code to canonical instructions. First version: canonical form derived from the disassembler's own tables."""
+"""Machine code to canonical instructions, as LLVM 19.1.7 would give them, without LLVM.
+
+1. `prefixes.py` reads the legacy prefixes as LLVM does, and keeps those that select the instruction;
+2. `disassembly.py` decodes that, and `opcode_table.py` gives the form of the LLVM opcode;
+3. `canonical.py` fills the form with the operands.
+
+An instruction is decoded once: identical bytes give the identical object as long as they stay in the cache.
+"""
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
-from iced_x86 import Decoder, Formatter, FormatterSyntax, InstructionInfoFactory, OpAccess, OpKind, Register
-from iced_x86 import Instruction as MachineInstruction
+from iced_x86 import Decoder
 
-from gematria_ops.blocks.basic_block import AddressTuple, Instruction, InstructionOperand
+from gematria_ops.blocks.assembly import att_text
+from gematria_ops.blocks.basic_block import Instruction
+from gematria_ops.blocks.canonical import OpcodeForm, canonicalize
+from gematria_ops.blocks.disassembly import (
+    CannotDecodeError,
+    MachineReading,
+    disassembler_form,
+    gas_text,
+    read_machine_instruction,
+)
+from gematria_ops.blocks.opcode_table import opcode_table, opcode_table_version
 from ops_common.errors import DataError
 
-CANONICALIZER_VERSION = "LLVM 19.1.7, derived 0"
+# Names the LLVM release whose dialect this is, and the edition of our table; belongs with every data set.
+CANONICALIZER_VERSION: str = opcode_table_version()
 
-_CACHE_SIZE = 1 << 17
-_MASK64 = (1 << 64) - 1
-_REGISTER_NAMES = {value: name for name, value in vars(Register).items() if isinstance(value, int)}
-_READS = {OpAccess.READ, OpAccess.COND_READ, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE}
-_WRITES = {OpAccess.WRITE, OpAccess.COND_WRITE, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE}
-_IMMEDIATES = {value for name, value in vars(OpKind).items() if name.startswith("IMMEDIATE")}
-_MEMORY = InstructionOperand.from_memory(1)
-_info_factory = InstructionInfoFactory()
-_formatter = Formatter(FormatterSyntax.GAS)
-_formatter.number_base = 10
+# Where a form comes from: a line of the table, a rule that extends the table, or the disassembler's own knowledge.
+FormOrigin = Literal["table", "rule", "fallback"]
+
+# Instructions; each takes about one kilobyte.
+_CACHE_SIZE = 1 << 16
 
 
 class UndecodableError(DataError):
-    """Bytes that are not x86-64 machine code.
+    """Bytes that LLVM does not decode as x86-64 machine code.
 
     Attributes:
         offset: Index of the first byte of the instruction that cannot be decoded.
-        reason: `truncated` (the code ends within an instruction) or `undecodable`.
+        reason: `truncated`: the code ends within the instruction; `undecodable`: there is no such instruction.
     """
 
     def __init__(self, machine_code: bytes, offset: int, reason: str) -> None:
+        shown = machine_code[offset : offset + 16].hex()
+        what = "the code ends within the instruction" if reason == "truncated" else "there is no such instruction"
         super().__init__(
-            f"machine code {machine_code.hex()}: instruction at byte {offset} is {reason}",
-            "Check that the block is x86-64 code and complete.",
+            f"{reason} machine code at byte {offset} of {len(machine_code)}: {what} ({shown})",
+            "Check that the bytes are x86-64 code from the start of an instruction to the end of one.",
         )
         self.offset = offset
         self.reason = reason
@@ -44,7 +59,15 @@ class UndecodableError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class DecodedInstruction:
-    """One decoded instruction: its bytes, its AT&T text and its canonical form."""
+    """One decoded instruction.
+
+    Attributes:
+        machine_code: Its bytes.
+        assembly: Its text in AT&T syntax, with a tab before and after the mnemonic; branch targets and addresses
+            relative to the instruction pointer are shown as the displacement, so that it does not depend on where
+            the instruction stands.
+        instruction: Its canonical form.
+    """
 
     machine_code: bytes
     assembly: str
@@ -52,105 +75,95 @@ class DecodedInstruction:
 
 
 def decode_block(machine_code: bytes) -> list[DecodedInstruction]:
-    """Decodes all bytes of a block.
+    """Decodes all bytes of a block as LLVM would.
 
     Args:
-        machine_code: The block; empty: no instruction.
+        machine_code: The block. Empty code is a block without instructions.
 
     Returns:
-        The instructions in order; their `machine_code` joined is the input.
+        The instructions in order; their bytes joined are the input.
 
     Raises:
-        UndecodableError: See its attributes.
+        UndecodableError: Some bytes are no instruction; see its attributes.
     """
     decoded: list[DecodedInstruction] = []
     offset = 0
-    for machine in Decoder(64, machine_code):
-        code = machine_code[offset : offset + machine.len]
-        if machine.is_invalid:
-            raise UndecodableError(
-                machine_code, offset, "truncated" if offset + machine.len == len(machine_code) else "undecodable"
-            )
-        if code[0] == 0xF0:
-            decoded.append(_lock())
-            code = code[1:]
-        decoded.append(_decode_one(code))
-        offset += machine.len
+    while offset < len(machine_code):
+        offset = _decode_run(machine_code, offset, decoded)
     return decoded
 
 
-@functools.cache
-def _lock() -> DecodedInstruction:
-    return DecodedInstruction(b"\xf0", "\tlock", Instruction("lock", "LOCK_PREFIX"))
+def _decode_run(machine_code: bytes, offset: int, decoded: list[DecodedInstruction]) -> int:
+    """Decodes as far as the disassembler and LLVM agree where instructions end, or else one instruction.
+
+    The disassembler finds the ends fast; the cache knows what stands between them.
+    """
+    for machine in Decoder(64, machine_code[offset:]):
+        end = offset + machine.len
+        try:
+            if machine.is_invalid:
+                raise CannotDecodeError
+            decoded += _decode_chunk(machine_code[offset:end])
+        except CannotDecodeError:
+            decoded.append(_decode_one(machine_code, offset))
+            return offset + len(decoded[-1].machine_code)
+        offset = end
+    return offset
 
 
-@functools.lru_cache(maxsize=_CACHE_SIZE)
-def _decode_one(code: bytes) -> DecodedInstruction:
-    machine = Decoder(64, code, ip=-len(code) & _MASK64).decode()
-    text = _formatter.format(machine).strip()
-    mnemonic, _, operands = text.partition(" ")
-    return DecodedInstruction(code, f"\t{mnemonic}\t{operands}".rstrip(), _derive(machine, mnemonic))
+def _decode_one(machine_code: bytes, offset: int) -> DecodedInstruction:
+    """Decodes the instruction that begins at an offset, however LLVM divides the bytes."""
+    try:
+        return _shared(_decode_first(machine_code[offset:]))
+    except CannotDecodeError as error:
+        raise UndecodableError(machine_code, offset, str(error)) from None
 
 
-def _derive(machine: MachineInstruction, mnemonic: str) -> Instruction:
-    info = _info_factory.info(machine)
-    inputs: list[InstructionOperand] = []
-    outputs: list[InstructionOperand] = []
-    explicit = set()
-    for index in range(machine.op_count):
-        access = info.op_access(index)
-        if machine.op_kind(index) == OpKind.REGISTER:
-            operand = InstructionOperand.from_register(_REGISTER_NAMES[machine.op_register(index)])
-            explicit.add(machine.op_register(index))
-            outputs.extend([operand] if access in _WRITES else [])
-            inputs.extend([operand] if access in _READS else [])
-        elif machine.op_kind(index) == OpKind.MEMORY:
-            inputs.append(InstructionOperand.from_address(_address(machine)))
-            if access in _WRITES:
-                outputs.insert(0, _MEMORY)
-            if access in _READS:
-                inputs.insert(0, _MEMORY)
-        elif machine.op_kind(index) == OpKind.NEAR_BRANCH64:
-            inputs.append(InstructionOperand.from_immediate_value(machine.near_branch64))
-        elif machine.op_kind(index) in _IMMEDIATES:
-            inputs.append(InstructionOperand.from_immediate_value(machine.immediate(index) & _MASK64))
-    implicit_inputs = tuple(
-        InstructionOperand.from_register(_REGISTER_NAMES[used.register])
-        for used in info.used_registers()
-        if used.access in _READS and used.register not in explicit
-    )
-    implicit_outputs = tuple(
-        InstructionOperand.from_register(_REGISTER_NAMES[used.register])
-        for used in info.used_registers()
-        if used.access in _WRITES and used.register not in explicit
-    )
-    if machine.rflags_modified:
-        implicit_outputs += (InstructionOperand.from_register("EFLAGS"),)
-    if machine.rflags_read:
-        implicit_inputs += (InstructionOperand.from_register("EFLAGS"),)
-    return Instruction(
-        mnemonic.upper() if machine.op_count else mnemonic,
-        "",
-        (),
-        tuple(inputs),
-        implicit_inputs,
-        tuple(outputs),
-        implicit_outputs,
-    )
+@lru_cache(maxsize=_CACHE_SIZE)
+def _decode_chunk(chunk: bytes) -> tuple[DecodedInstruction, ...]:
+    """Decodes bytes that are an instruction to the disassembler and one or more instructions to LLVM."""
+    first = _decode_first(chunk)
+    rest = chunk[len(first.machine_code) :]
+    return (_shared(first), *_decode_chunk(rest)) if rest else (first,)
 
 
-def _address(machine: MachineInstruction) -> AddressTuple:
-    displacement = machine.memory_displacement
-    if displacement >= 1 << 63:
-        displacement -= 1 << 64
-    return AddressTuple(
-        _name(machine.memory_base),
-        displacement,
-        _name(machine.memory_index),
-        machine.memory_index_scale,
-        _name(machine.segment_prefix),
-    )
+def _shared(decoded: DecodedInstruction) -> DecodedInstruction:
+    """Gives the object that the cache has for the same bytes; `f2` before an exchange is not the same as alone."""
+    alone = _decode_chunk(decoded.machine_code)
+    return alone[0] if alone[0] == decoded else decoded
 
 
-def _name(register: int) -> str:
-    return _REGISTER_NAMES[register] if register else ""
+def find_form(reading: MachineReading) -> tuple[OpcodeForm, FormOrigin]:
+    """Finds the form of an instruction.
+
+    Args:
+        reading: The instruction.
+
+    Returns:
+        The form, and where it comes from.
+
+    Raises:
+        CannotDecodeError: LLVM does not decode the instruction.
+    """
+    table = opcode_table()
+    form = table.find(reading.code, reading.variant)
+    if form is not None:
+        return form, "table" if table.lists(reading.code, reading.variant) else "rule"
+    form = None if table.knows(reading.code) else disassembler_form(reading)
+    if form is None:
+        raise CannotDecodeError("undecodable")
+    return form, "fallback"
+
+
+def form_origin(code: bytes) -> FormOrigin:
+    """Tells where the form of the first instruction of some decodable machine code comes from."""
+    return find_form(read_machine_instruction(code))[1]
+
+
+def _decode_first(code: bytes) -> DecodedInstruction:
+    """Decodes the first instruction; raises CannotDecodeError with the reason if there is none."""
+    reading = read_machine_instruction(code)
+    form, _ = find_form(reading)
+    instruction = canonicalize(form, reading.operands, reading.prefixes)
+    assembly = att_text(gas_text(reading) or form.mnemonic, instruction, reading.prefixes)
+    return DecodedInstruction(code[: reading.num_bytes], assembly, instruction)
