@@ -224,8 +224,9 @@ def _server_command(data_dir: Path, host: str, port: int, buckets: Sequence[str]
         # A bucket that was never made is an error, as it is at AWS.
         "s3.autoCreateBucket": "false",
         "bucket": ",".join(buckets),
-        "filer.localSocket": data_dir / "tmp" / "filer",
-        "s3.localSocket": data_dir / "tmp" / "s3",
+        # Relative to the data folder: the name of a socket may not be longer than 107 bytes.
+        "filer.localSocket": "tmp/filer",
+        "s3.localSocket": "tmp/s3",
     }
     return weed, ["-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())]
 

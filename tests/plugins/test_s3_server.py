@@ -186,6 +186,7 @@ def test_only_the_right_keys_open_it(server: LocalS3, client: Any) -> None:
 
 
 def test_buckets_are_made_at_the_start(tmp_path: Path) -> None:
+    tmp_path /= "a-long-name-of-a-folder-" * 8
     port = s3_server.free_port()
     keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
     process = s3_server.start(tmp_path / "s3", HOST, port, tmp_path / "log", buckets=["models", "data"], **keys)
