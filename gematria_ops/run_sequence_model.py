@@ -56,9 +56,12 @@ def _quieten_tensorflow() -> None:
 
 
 def _train(config: RunnerConfig) -> None:
-    from gematria_ops.training.train import train
+    from gematria_ops.encode.loading import BlockLoader
 
-    logger.info("%s", train(config).as_text())
+    with BlockLoader(config) as blocks:
+        from gematria_ops.training.train import train
+
+        logger.info("%s", train(config, blocks=blocks).as_text())
 
 
 def _predict(config: RunnerConfig) -> None:

@@ -25,6 +25,7 @@ from gematria_ops.config import ModelConfig, RunnerConfig
 from gematria_ops.data.dataset import read_blocks
 from gematria_ops.encode.batching import batches
 from gematria_ops.encode.encoded_blocks import EMPTY_BLOCK, UNKNOWN_TOKEN, EncodedBlocks, encode_blocks
+from gematria_ops.encode.loading import load_vocabulary
 from gematria_ops.encode.sequence_batch import BatchOptions, make_batch
 from gematria_ops.encode.tokenizing import AnyBlock, InstructionTable, is_encodable, num_instructions
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
@@ -276,11 +277,6 @@ def predict_files(config: RunnerConfig) -> PredictSummary:
     for reason, count in predictor.num_unpredicted.items():
         logger.warning("%d blocks passed through without a prediction: %s", count, reason)
     return PredictSummary(output_file, num_blocks, dict(predictor.num_unpredicted))
-
-
-def load_vocabulary(config: RunnerConfig) -> Vocabulary:
-    """Read the tokens file of the settings, with its replacement for unknown tokens."""
-    return Vocabulary.from_file(config.tokens.file or "", config.tokens.out_of_vocabulary_replacement_token)
 
 
 def model_identity(config: ModelConfig, task_names: Sequence[str], vocabulary: Vocabulary) -> dict[str, Any]:

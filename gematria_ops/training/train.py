@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,10 @@ import tensorflow as tf
 from gematria_ops.config import RunnerConfig
 from gematria_ops.config.readiness import check_sequence_model
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
-from gematria_ops.inference.predictor import load_vocabulary
+from gematria_ops.encode.loading import BlockLoader
 from gematria_ops.models.bundle import Bundle, save_bundle
-from gematria_ops.training.losses import check_labels
 from gematria_ops.training.starting_point import copy_resume_folder
-from gematria_ops.training.workload import SequenceTraining, Validation, load_encoded_blocks
+from gematria_ops.training.workload import SequenceTraining, Validation
 from ops_common.learning.checkpoints import CheckpointStore
 from ops_common.learning.fit import Plan, fit
 from ops_common.learning.pace import Cadence, FitSummary
@@ -61,6 +61,7 @@ def train(
     *,
     metrics_path: Path | None = None,
     bundle_dir: Path | None = None,
+    blocks: BlockLoader | None = None,
 ) -> TrainSummary:
     """Train until the settings' step, going on from the newest checkpoint of the checkpoint folder.
 
@@ -68,6 +69,8 @@ def train(
         config: All settings.
         metrics_path: Metrics file; none: no metrics are kept.
         bundle_dir: Folder of the finished model: weights, vocabulary and settings; none: checkpoints only.
+        blocks: A loader of these settings that was started earlier, before this module was imported: TensorFlow needs
+            seconds to load, and the input is read meanwhile. None: it is started here.
 
     Raises:
         ConfigError: A setting cannot be used, or the newest checkpoint belongs to another model or vocabulary.
@@ -83,10 +86,9 @@ def train(
         tf.profiler.experimental.server.start(config.summary.tf_profiler_port)
     copy_resume_folder(config.checkpoint)
 
-    vocabulary = load_vocabulary(config)
-    encoded = load_encoded_blocks(config, config.input.files, vocabulary)
-    check_labels(encoded, config.task_names(), config.loss)
-    training = SequenceTraining(config, encoded)
+    with BlockLoader(config) if blocks is None else nullcontext(blocks) as loader:
+        vocabulary = loader.vocabulary
+        training = SequenceTraining(config, vocabulary, loader.load)
     checkpoints = None
     if config.checkpoint.directory:
         folder = Path(config.checkpoint.directory)
@@ -107,7 +109,7 @@ def train(
         # The steps were done by a run that was stopped before its bundle stood; the last of them was reported.
         losses = [record["loss"] for record in read_metrics(metrics_path) if "loss" in record]
         summary.final_loss = losses[-1] if losses else summary.final_loss
-    return _summarize(summary, encoded, before_fit)
+    return _summarize(summary, training.encoded, before_fit)
 
 
 def _plan(config: RunnerConfig) -> Plan:

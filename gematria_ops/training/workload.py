@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +13,23 @@ import tensorflow as tf
 
 from gematria_ops.blocks.vocabulary import Vocabulary
 from gematria_ops.config import RunnerConfig, ThroughputSelection
-from gematria_ops.data.dataset import read_labelled_blocks
 from gematria_ops.data.selecting import selection_for_evaluation
 from gematria_ops.encode.batching import BatchSchedule
-from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
+from gematria_ops.encode.encoded_blocks import EncodedBlocks
+from gematria_ops.encode.loading import load_encoded_blocks
 from gematria_ops.encode.sequence_batch import BatchOptions, SequenceBatch
 from gematria_ops.encode.training_batches import TrainingBatches
 from gematria_ops.inference.metrics import mean_absolute_percentage_error, usable_rows
 from gematria_ops.inference.predictor import Predictor, model_identity
 from gematria_ops.models.ithemal import Ithemal
+from gematria_ops.training.losses import check_labels
 from gematria_ops.training.optimizers import Optimizer
 from gematria_ops.training.starting_point import warm_start
 from gematria_ops.training.step import StepResult, TrainStep
 from gematria_ops.training.summaries import SummaryWriter, step_statistics
-from ops_common.progress import Progress
 from ops_common.seeding import derived_seed
 
 logger = logging.getLogger(__name__)
-
-
-def load_encoded_blocks(config: RunnerConfig, files: Sequence[str], vocabulary: Vocabulary) -> EncodedBlocks:
-    """Read, select, aggregate, scale and encode the blocks that a training or validation uses.
-
-    Raises:
-        DataError: A file is damaged, a filter matches nothing, a task has no label, or a block cannot be encoded.
-    """
-    dropped: Counter[str] = Counter()
-    needs_prefixes = config.model.seq2seq and config.loss.use_seq2seq_loss
-    blocks = read_labelled_blocks(
-        files,
-        config.input.source_filters,
-        config.input.task_names,
-        config.input.throughput_selection,
-        config.input.scaling,
-        use_prefixes=config.loss.use_seq2seq_loss,
-        drop_counts=dropped,
-    )
-    encoded = encode_blocks(
-        _with_progress(blocks),
-        vocabulary,
-        len(config.task_names()),
-        needs_prefixes=needs_prefixes,
-        drop_invalid_blocks=config.input.drop_invalid_blocks,
-    )
-    counts = {**dropped, **encoded.dropped}
-    for reason, count in counts.items():
-        logger.warning("%d blocks dropped: %s", count, reason)
-    logger.info(
-        "%d blocks, %d instructions, %d of them distinct",
-        encoded.num_blocks,
-        len(encoded.instruction_ids),
-        len(encoded.instruction_splits) - 1,
-    )
-    return dataclasses.replace(encoded, dropped=counts)
 
 
 class SequenceTraining:
@@ -75,16 +37,22 @@ class SequenceTraining:
 
     Args:
         config: All settings.
-        encoded: The training blocks.
+        vocabulary: The tokens the model will know.
+        load_blocks: Returns the training blocks; called when the model is built, which takes about as long.
+
+    Raises:
+        DataError: What ``load_blocks`` raises; or the labels cannot be trained on.
     """
 
-    def __init__(self, config: RunnerConfig, encoded: EncodedBlocks) -> None:
-        self._config, self._encoded = config, encoded
+    def __init__(self, config: RunnerConfig, vocabulary: Vocabulary, load_blocks: Callable[[], EncodedBlocks]) -> None:
+        self._config = config
         seed = config.random_seed
-        self.model = Ithemal(config.model, len(encoded.vocabulary), config.task_names(), seed)
+        self.model = Ithemal(config.model, len(vocabulary), config.task_names(), seed)
         weights = self.model.variables_by_name()
         self._optimizer = Optimizer(config.optimizer, weights, derived_seed(seed, "learning rate"))
         self._step = TrainStep(self.model, config.loss, self._optimizer)
+        self.encoded = encoded = load_blocks()
+        check_labels(encoded, config.task_names(), config.loss)
         limits = config.batch
         schedule = BatchSchedule(
             encoded.block_sizes, limits.max_blocks, limits.max_instructions, limits.randomize, seed
@@ -103,7 +71,7 @@ class SequenceTraining:
 
     def identity(self) -> dict[str, Any]:
         """Return what a checkpoint must have in common with this training."""
-        identity = model_identity(self._config.model, self._config.task_names(), self._encoded.vocabulary)
+        identity = model_identity(self._config.model, self._config.task_names(), self.encoded.vocabulary)
         return {**identity, "optimizer_type": self._config.optimizer.optimizer_type.name}
 
     def warm_start(self) -> None:
@@ -130,7 +98,7 @@ class SequenceTraining:
         """Name the blocks by position among the encoded ones and by fingerprint (SHA-256 of their tokens)."""
         del batch
         indices = self._batches.block_indices(step).tolist()
-        return [f"block {index} ({_fingerprint(self._encoded, index)})" for index in indices]
+        return [f"block {index} ({_fingerprint(self.encoded, index)})" for index in indices]
 
     def report(self, step: int, batch: SequenceBatch, outcome: StepResult) -> dict[str, float]:
         """Log the statistics of a step and write them for TensorBoard."""
@@ -178,10 +146,3 @@ def _fingerprint(encoded: EncodedBlocks, index: int) -> str:
         tokens = [encoded.vocabulary.tokens[token] for token in encoded.instruction_tokens[start:end].tolist()]
         digest.update((" ".join(tokens) + "\n").encode("utf-8"))
     return digest.hexdigest()[:16]
-
-
-def _with_progress(blocks: Iterable[Any]) -> Iterator[Any]:
-    with Progress("read and encode", None, "blocks") as progress:
-        for block in blocks:
-            yield block
-            progress.advance()

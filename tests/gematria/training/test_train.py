@@ -9,10 +9,9 @@ import pytest
 import tensorflow as tf
 
 from gematria_ops.config import RunnerConfig
-from gematria_ops.inference.predictor import load_vocabulary
+from gematria_ops.encode.loading import load_encoded_blocks, load_vocabulary
 from gematria_ops.models.bundle import load_bundle
 from gematria_ops.training.train import TrainSummary, train
-from gematria_ops.training.workload import load_encoded_blocks
 from ops_common.errors import ArtifactError, ConfigError, DataError
 from ops_common.learning.checkpoints import latest_checkpoint
 from ops_common.metrics import read_metrics
