@@ -34,8 +34,9 @@ CANONICALIZER_VERSION: str = opcode_table_version()
 # Where a form comes from: a line of the table, a rule that extends the table, or the disassembler's own knowledge.
 FormOrigin = Literal["table", "rule", "fallback"]
 
-# Instructions; each takes about one kilobyte.
-_CACHE_SIZE = 1 << 16
+# Instructions that are kept; each takes about one kilobyte, and an import keeps a cache in each of its processes. On
+# BHive's blocks 72 % of all instructions are found in it; with twice as many it would be 79 %.
+_CACHE_SIZE = 1 << 15
 
 
 class UndecodableError(DataError):

@@ -6,6 +6,7 @@ select it, so that it need not agree with LLVM about all others.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # The heavy library that this file is for; nothing but `decoding.py` and the table generator imports this file.
@@ -61,7 +62,7 @@ _REGISTER_NAMES = {
     for name, value in _members(iced_x86.Register).items()
 }
 _CODE_NAMES = {value: name for name, value in _members(iced_x86.Code).items()}
-_IMMEDIATE_BITS = {
+_IMMEDIATE_BITS: dict[int, int] = {
     OpKind.IMMEDIATE8: 8,
     OpKind.IMMEDIATE8_2ND: 8,
     OpKind.IMMEDIATE16: 16,
@@ -72,8 +73,8 @@ _IMMEDIATE_BITS = {
     OpKind.IMMEDIATE8TO64: 8,
     OpKind.IMMEDIATE32TO64: 32,
 }
-_NEAR_BRANCHES = {OpKind.NEAR_BRANCH16: 16, OpKind.NEAR_BRANCH32: 32, OpKind.NEAR_BRANCH64: 64}
-_POINTERS = {
+_NEAR_BRANCHES: dict[int, int] = {OpKind.NEAR_BRANCH16: 16, OpKind.NEAR_BRANCH32: 32, OpKind.NEAR_BRANCH64: 64}
+_POINTERS: dict[int, str] = {
     OpKind.MEMORY_ESEDI: "EDI",
     OpKind.MEMORY_SEG_EDI: "EDI",
     OpKind.MEMORY_SEG_ESI: "ESI",
@@ -155,13 +156,14 @@ def read_machine_instruction(code: bytes) -> MachineReading:
         machine = _disassemble(selecting + rest[:_MAX_LENGTH], False)
     if machine is None or (position.opcode in CONTROL_MOVES and rest[position.modrm_index] < 0xC0):
         raise CannotDecodeError("undecodable")
-    operands = _IcedOperands(machine, rest, position, reading)
+    kinds = [machine.op_kind(index) for index in range(machine.op_count)]
+    operands = _IcedOperands(machine, kinds, rest, position, reading)
     prefixes = printed_prefixes(reading, position)
     if reading.has_address_size and not operands.has_32bit_address():
         prefixes += ("ADDR32",)
     return MachineReading(
         _CODE_NAMES[machine.code],
-        _variant(machine, reading, position.rex),
+        _variant(machine, kinds, reading, position.rex),
         operands,
         prefixes,
         reading.num_bytes + machine.len - len(selecting),
@@ -215,8 +217,10 @@ def _disassemble(code: bytes, has_short_displacement: bool) -> MachineInstructio
         machine = Decoder(64, code, options).decode()
         if machine.is_invalid or not _is_lenient(machine):
             return None
-    # At this address the target of a branch, or what is relative to the instruction pointer, is the displacement.
-    return Decoder(64, code, options, ip=-machine.len & _MASK64).decode()
+    if machine.is_ip_rel_memory_operand or machine.op0_kind in _NEAR_BRANCHES:
+        # At this address the target of a branch, or what is relative to the instruction pointer, is the displacement.
+        return Decoder(64, code, options, ip=-machine.len & _MASK64).decode()
+    return machine
 
 
 def _can_be_completed(code: bytes) -> bool:
@@ -238,9 +242,9 @@ def _is_lenient(machine: MachineInstruction) -> bool:
     return _CODE_NAMES[machine.code].startswith(_SYSTEM_REGISTER_MOVES)
 
 
-def _variant(machine: MachineInstruction, reading: PrefixReading, rex: int) -> str:
+def _variant(machine: MachineInstruction, kinds: Sequence[int], reading: PrefixReading, rex: int) -> str:
     """Names the variant of the code, in the letters of the opcode table."""
-    letters = "m" if any(machine.op_kind(index) == OpKind.MEMORY for index in range(machine.op_count)) else "r"
+    letters = "m" if OpKind.MEMORY in kinds else "r"
     if machine.encoding == EncodingKind.EVEX:
         letters += "b" if machine.is_broadcast else ""
         if machine.op_mask:
@@ -259,22 +263,30 @@ def _variant(machine: MachineInstruction, reading: PrefixReading, rex: int) -> s
 class _IcedOperands:
     """The operands of an instruction that iced-x86 has decoded; implements `canonical.MachineOperands`."""
 
+    __slots__ = ("_code", "_kinds", "_machine", "_position", "_reading")
+
     def __init__(
-        self, machine: MachineInstruction, code: bytes, position: OpcodePosition, reading: PrefixReading
+        self,
+        machine: MachineInstruction,
+        kinds: Sequence[int],
+        code: bytes,
+        position: OpcodePosition,
+        reading: PrefixReading,
     ) -> None:
         self._machine = machine
+        self._kinds = kinds
         self._code = code
         self._position = position
         self._reading = reading
 
     def register(self, index: int) -> str:
-        kind = self._machine.op_kind(index)
+        kind = self._kinds[index]
         if kind == OpKind.REGISTER:
             return _REGISTER_NAMES[self._machine.op_register(index)]
         return _POINTERS[kind]
 
     def immediate(self, index: int) -> tuple[int, int]:
-        kind = self._machine.op_kind(index)
+        kind = self._kinds[index]
         if kind in _NEAR_BRANCHES:
             return self._machine.near_branch_target, _NEAR_BRANCHES[kind]
         num_bits = _IMMEDIATE_BITS[kind]
@@ -321,8 +333,7 @@ class _IcedOperands:
         machine = self._machine
         if is_address_size_opcode(self._position):
             return True
-        kinds = {machine.op_kind(index) for index in range(machine.op_count)}
-        if OpKind.MEMORY not in kinds:
-            return not kinds.isdisjoint(_POINTERS_32)
+        if OpKind.MEMORY not in self._kinds:
+            return not _POINTERS_32.isdisjoint(self._kinds)
         names = (_REGISTER_NAMES[machine.memory_base], self.address().index_register)
         return any(name[:1] == "E" or name[-1:] == "D" for name in names)
