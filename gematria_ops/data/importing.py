@@ -54,25 +54,10 @@ def import_bhive(
     check_share_limit(max_rejected_share)
     layout = layout or CsvLayout()
     rows = RowCounter(csv_file)
-    num_by_length: Counter[int] = Counter()
-    make_encoder = functools.partial(ChunkEncoder, [source_name])
-    with Progress(f"import {csv_file.name}", None, "rows") as progress, BlockTable(num_sources=1) as table:
-        chunks = in_chunks(_new_blocks(csv_file, layout, table, rows))
-        with (
-            RecordWriter(output_file) as writer,
-            closing(ordered_map(make_encoder, chunks, num_workers)) as encoded_chunks,
-        ):
-            for encoded_chunk in encoded_chunks:
-                for encoded in encoded_chunk:
-                    if isinstance(encoded, EncodedBlock):
-                        writer.write_framed(encoded.record)
-                        num_by_length[encoded.num_instructions] += 1
-                    else:
-                        table.reject(encoded.block.machine_code)
-                        for _, row in encoded.rejected_rows():
-                            rows.reject(row)
-                progress.advance(len(encoded_chunk))
-            rows.check_share(max_rejected_share)
+    with BlockTable(num_sources=1) as table, RecordWriter(output_file) as writer:
+        blocks = _new_blocks(csv_file, layout, table, rows)
+        num_by_length = _write_blocks(blocks, source_name, table, rows, writer, num_workers)
+        rows.check_share(max_rejected_share)
         source = rows.report(source_name, {}, table.statistics(0))
     return ImportReport(
         num_blocks=writer.num_records,
@@ -82,6 +67,34 @@ def import_bhive(
         throughput_scaling=layout.throughput_scaling,
         canonicalizer_version=CANONICALIZER_VERSION,
     )
+
+
+def _write_blocks(
+    blocks: Iterator[Block],
+    source_name: str,
+    table: BlockTable,
+    rows: RowCounter,
+    writer: RecordWriter,
+    num_workers: int,
+) -> Counter[int]:
+    """Encodes blocks and writes those that can be decoded; returns number of instructions to number of blocks."""
+    num_by_length: Counter[int] = Counter()
+    make_encoder = functools.partial(ChunkEncoder, [source_name])
+    with (
+        Progress(f"import {rows.path.name}", None, "blocks") as progress,
+        closing(ordered_map(make_encoder, in_chunks(blocks), num_workers)) as encoded_chunks,
+    ):
+        for encoded_chunk in encoded_chunks:
+            for encoded in encoded_chunk:
+                if isinstance(encoded, EncodedBlock):
+                    writer.write_framed(encoded.record)
+                    num_by_length[encoded.num_instructions] += 1
+                    continue
+                table.reject(encoded.block.machine_code)
+                for _, row in encoded.rejected_rows():
+                    rows.reject(row)
+            progress.advance(len(encoded_chunk))
+    return num_by_length
 
 
 def add_labels(

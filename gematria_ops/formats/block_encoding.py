@@ -34,10 +34,13 @@ class _EncodedInstruction(NamedTuple):
     """The parts of an instruction that are the same in every block.
 
     Attributes:
+        assembly: Its text. A lone prefix may be one instruction or another, depending on what follows it: the text
+            tells which one this is.
         machine_tail: The machine instruction without its address, which comes first.
         canonical: The canonical instruction with key and length.
     """
 
+    assembly: str
     machine_tail: bytes
     canonical: bytes
 
@@ -46,7 +49,7 @@ class BlockEncoder:
     """Serialises decoded blocks; keeps the parts of instructions seen lately.
 
     Args:
-        cache_size: How many instructions are kept at least, with about 300 bytes each; at most twice as many are.
+        cache_size: How many instructions are kept at least, with about 500 bytes each; at most twice as many are.
     """
 
     def __init__(self, cache_size: int = 1 << 14) -> None:
@@ -60,7 +63,7 @@ class BlockEncoder:
         """Serialises a `BasicBlockProto` with machine and canonical instructions.
 
         Args:
-            decoded: The instructions in order; equal machine code must mean equal instructions.
+            decoded: The instructions in order; equal machine code and text must mean equal instructions.
             base_address: Address of the first instruction; the others follow without a gap.
 
         Returns:
@@ -71,7 +74,10 @@ class BlockEncoder:
         address = base_address
         for instruction in decoded:
             machine_code = instruction.machine_code
-            tail, canonical_part = self._young.get(machine_code) or self._remember(instruction)
+            encoded = self._young.get(machine_code)
+            if encoded is None or encoded[0] != instruction.assembly:
+                encoded = self._remember(instruction)
+            _, tail, canonical_part = encoded
             address_field = _ADDRESS_FIELDS[address] if address < _NUM_SMALL else _ADDRESS_KEY + _varint(address)
             machine += (_MACHINE_KEY, _varint(len(address_field) + len(tail)), address_field, tail)
             canonical.append(canonical_part)
@@ -79,7 +85,9 @@ class BlockEncoder:
         return b"".join(machine + canonical)
 
     def _remember(self, instruction: DecodedInstruction) -> _EncodedInstruction:
-        encoded = self._old.get(instruction.machine_code) or _encode_instruction(instruction)
+        encoded = self._old.get(instruction.machine_code)
+        if encoded is None or encoded.assembly != instruction.assembly:
+            encoded = _encode_instruction(instruction)
         if len(self._young) >= self._cache_size:
             self._old, self._young = self._young, {}
         self._young[instruction.machine_code] = encoded
@@ -114,6 +122,7 @@ def encode_decoded_block(decoded: Sequence[DecodedInstruction], base_address: in
 
 def _encode_instruction(decoded: DecodedInstruction) -> _EncodedInstruction:
     return _EncodedInstruction(
+        assembly=decoded.assembly,
         machine_tail=_text(2, decoded.assembly) + _field(3, decoded.machine_code),
         canonical=_field(2, encode_instruction(decoded.instruction)),
     )

@@ -1,21 +1,26 @@
 """The quick way to serialised messages gives the same bytes as the messages themselves."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gematria_ops.blocks.basic_block import Annotation, Instruction, InstructionOperand
-from gematria_ops.blocks.decoding import DecodedInstruction
+from gematria_ops.blocks.decoding import DecodedInstruction, decode_block
 from gematria_ops.formats import proto_codec
 from gematria_ops.formats.block_encoding import (
     BlockEncoder,
     encode_block_with_throughputs,
+    encode_decoded_block,
     encode_instruction,
     encode_source,
 )
 from gematria_ops.formats.protos.basic_block_pb2 import BasicBlockProto, MachineInstructionProto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto, ThroughputWithSourceProto
 from tests.gematria.formats.examples import DECODED, INSTRUCTIONS, OPERANDS
+
+SAMPLE = Path(__file__).parents[2] / "data" / "bhive" / "sample_skl.csv"
 
 
 def slow_block(decoded, base_address=0):
@@ -48,8 +53,9 @@ def test_block_with_base_address(base_address):
     assert BlockEncoder().encode_block(DECODED, base_address) == expected
 
 
-def test_empty_block():
-    assert BlockEncoder().encode_block([]) == b""
+def test_one_block():
+    assert encode_decoded_block(DECODED, 64) == serialised(slow_block(DECODED, 64))
+    assert encode_decoded_block([]) == b""
 
 
 @pytest.mark.parametrize("cache_size", [1, 2, 100])
@@ -61,6 +67,22 @@ def test_the_cache_changes_nothing(cache_size):
     ]
     for start in range(40):
         block = decoded[start : start + 10]
+        assert encoder.encode_block(block) == serialised(slow_block(block))
+
+
+@pytest.mark.parametrize("cache_size", [1, 100])
+def test_one_byte_that_is_two_instructions(cache_size):
+    """F2 is `repne` alone and `xacquire` before an exchange; the bytes alone do not tell."""
+    encoder = BlockEncoder(cache_size)
+    for code in ("f2", "f28703", "f2", "f2f00103", "f3", "f3f00103", "f2", "f3"):
+        block = decode_block(bytes.fromhex(code))
+        assert encoder.encode_block(block) == serialised(slow_block(block))
+
+
+def test_the_sample_of_real_blocks():
+    encoder = BlockEncoder(500)
+    for line in SAMPLE.read_text().splitlines():
+        block = decode_block(bytes.fromhex(line.split(",")[0]))
         assert encoder.encode_block(block) == serialised(slow_block(block))
 
 
