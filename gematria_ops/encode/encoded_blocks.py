@@ -134,7 +134,7 @@ def encode_blocks(
         DataError: A block has no instruction, too few throughputs, a value that is not a finite number, or a number of
             prefixes that is not its number of instructions.
     """
-    builder = _Builder(vocabulary, num_tasks, needs_prefixes, table or InstructionTable(vocabulary))
+    builder = _Builder(vocabulary, num_tasks, needs_prefixes, InstructionTable(vocabulary) if table is None else table)
     for block_index, block in enumerate(blocks):
         try:
             builder.add(block)

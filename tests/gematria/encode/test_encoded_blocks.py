@@ -94,8 +94,10 @@ def test_ranks_sort_blocks_from_either_end() -> None:
 def test_a_kept_table_changes_nothing() -> None:
     table = InstructionTable(vocabulary())
     encode_blocks([labelled(NOP, ADD, MOV)], vocabulary(), table=table)
+    assert len(table) == 3
     blocks = random_blocks(5, 1, seed=3)
     with_table, alone = (encode_blocks(blocks, vocabulary(), 1, table=item) for item in (table, None))
+    assert len(table) > 3
     for name in ("instruction_tokens", "instruction_splits", "instruction_ids", "block_splits", "samples"):
         assert_array_equal(getattr(with_table, name), getattr(alone, name))
 
