@@ -51,13 +51,14 @@ def att_text(gas_text: str, instruction: Instruction, printed_prefixes: tuple[st
         mnemonic = _SIZED_SET.sub(r"\1", mnemonic)
     if "(" not in operands:
         mnemonic = _SIZED_CONVERSION.sub(r"\1", mnemonic)
-    if _ONCE.fullmatch(opcode):
+    if opcode.endswith("1") and _ONCE.fullmatch(opcode):
         operands = operands.removeprefix("$1, ")
     operands = operands.strip()
     if operands.isdecimal() and int(operands) & _SIGN:
         # The displacement of a branch backwards, which the formatter shows as an address.
         operands = str(int(operands) - 2 * _SIGN)
-    operands = _with_llvm_immediates(operands, instruction)
+    if "$" in operands:
+        operands = _with_llvm_immediates(operands, instruction)
     if "CMP" in opcode or opcode.startswith("VPCOM"):
         mnemonic, operands = _with_predicate(mnemonic, operands, instruction)
     operands = _with_segment(operands, instruction)

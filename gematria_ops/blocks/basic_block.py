@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from ops_common.errors import DataError
 
@@ -157,6 +158,7 @@ _INSTRUCTION_LISTS = (
     "implicit_output_operands",
     "instruction_annotations",
 )
+_lists_of = attrgetter(*_INSTRUCTION_LISTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +186,11 @@ class Instruction:
     instruction_annotations: tuple[Annotation, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        for name in _INSTRUCTION_LISTS:
-            value: Iterable[object] = getattr(self, name)
-            if type(value) is not tuple:
-                object.__setattr__(self, name, tuple(value))
+        values: tuple[Iterable[object], ...] = _lists_of(self)
+        if {*map(type, values)} == {tuple}:
+            return
+        for name, value in zip(_INSTRUCTION_LISTS, values, strict=True):
+            object.__setattr__(self, name, tuple(value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ select it, so that it need not agree with LLVM about all others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # The heavy library that this file is for; nothing but `decoding.py` and the table generator imports this file.
 import iced_x86  # noqa: TID253
@@ -104,8 +104,7 @@ class CannotDecodeError(Exception):
     """The bytes at hand do not begin with an instruction; the argument is the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineReading:
+class MachineReading(NamedTuple):
     """The first instruction of some machine code, before its canonical form is known.
 
     Attributes:
@@ -293,23 +292,24 @@ class _IcedOperands:
         return self._machine.immediate(index), num_bits
 
     def address(self) -> AddressTuple:
-        machine = self._machine
+        machine, reading = self._machine, self._reading
         displacement = machine.memory_displacement
-        sign = 1 << (31 if self._reading.has_address_size else 63)
-        displacement = (displacement & (2 * sign - 1) ^ sign) - sign
+        if displacement >> 31:
+            sign = 1 << (31 if reading.has_address_size else 63)
+            displacement = (displacement & (2 * sign - 1) ^ sign) - sign
         index = machine.memory_index
-        scaling = machine.memory_index_scale
-        index_name = _REGISTER_NAMES[index]
-        if not index:
-            index_name, scaling = self._absent_index()
-        return AddressTuple(_REGISTER_NAMES[machine.memory_base], displacement, index_name, scaling, self.segment())
+        index_name, scaling = (_REGISTER_NAMES[index], machine.memory_index_scale) if index else self._absent_index()
+        return AddressTuple(_REGISTER_NAMES[machine.memory_base], displacement, index_name, scaling, reading.segment)
 
     def _absent_index(self) -> tuple[str, int]:
         """Gives the pseudo register that LLVM names where a SIB byte without an index could have been left out."""
-        modrm, sib = (self._code[self._position.modrm_index :] + b"\0\0")[:2]
-        mode, base = modrm >> 6, sib & 7
+        modrm_index = self._position.modrm_index
+        modrm = self._code[modrm_index]
+        mode = modrm >> 6
         if mode == 3 or modrm & 7 != 4:
             return "", 1
+        sib = self._code[modrm_index + 1]
+        base = sib & 7
         scaling = 1 << (sib >> 6)
         has_no_base = mode == 0 and base == 5
         if scaling == 1 and (base == 4 or has_no_base):
