@@ -74,53 +74,31 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def test_the_guides_command_trains_is_interrupted_killed_resumes_and_predicts(
-    data: tuple[Path, Path], tmp_path: Path
-) -> None:
-    command = guide_command(data, tmp_path / "model")
-
-    # Without a budget it runs until it is interrupted, and saves then.
+def interrupt(command: list[str], folder: Path) -> int:
+    """Start it without a budget and interrupt it; return the step that it saved."""
     exit_code, told = stop_when_logged(command, r"Training: epoch: 1,", signal.SIGINT)
     assert exit_code == 130
-    first_stop = re.search(r"training stopped by SIGINT at step (\d+); the checkpoint of step \1 is written", told)
-    assert first_stop is not None
+    stopped = re.search(r"training stopped by SIGINT at step (\d+); the checkpoint of step \1 is written", told)
+    assert stopped is not None
     assert "Traceback" not in told
-    first_step = int(first_stop[1])
-    assert latest_checkpoint(tmp_path / "model") == tmp_path / f"model/model.ckpt-{first_step}"
+    assert latest_checkpoint(folder) == folder / f"model.ckpt-{stopped[1]}"
+    return int(stopped[1])
 
-    # Killed without a chance to save: what was saved before is what counts.
+
+def kill(command: list[str], folder: Path, first_step: int) -> int:
+    """Start it again and kill it without a chance to save; return the step that had been saved before."""
     saves_often = [*command, "--gematria_save_checkpoint_epochs=10"]
     exit_code, told = stop_when_logged(saves_often, r"Training: epoch: 100,", signal.SIGKILL)
     assert exit_code == -signal.SIGKILL
     assert f"global step {first_step}" in told
-    newest = latest_checkpoint(tmp_path / "model")
+    newest = latest_checkpoint(folder)
     assert newest is not None
     assert first_step < step_of(newest) < BUDGET
+    return step_of(newest)
 
-    # With a budget, counted from the very first step, it goes on to the end: as if nothing had happened.
-    budget = f"--gematria_training_num_epochs={BUDGET}"
-    resumed = run([*command, budget])
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"global step {BUDGET} after {BUDGET - step_of(newest)} steps" in resumed.stderr
-    alone = run([*guide_command(data, tmp_path / "alone"), budget])
-    assert alone.returncode == 0, alone.stderr
-    kept, expected = weights(tmp_path / "model"), weights(tmp_path / "alone")
-    assert kept["global_step"] == BUDGET
-    assert {"token_embedding/table", "token_embedding/table/Adam", "token_embedding/table/Adam_1"} <= kept.keys()
-    assert kept.keys() == expected.keys()
-    assert [name for name in kept if not np.array_equal(kept[name], expected[name])] == []
 
-    # Predictions: every block, in order, with one throughput more.
-    output = tmp_path / "predicted.tfrecord"
-    predict = [
-        *command,
-        "--gematria_action=predict",
-        f"--gematria_checkpoint_file={tmp_path / 'model' / f'model.ckpt-{BUDGET}'}",
-        f"--gematria_output_file={output}",
-    ]
-    finished = run(predict)
-    assert finished.returncode == 0, finished.stderr
-    assert "300 of 300 blocks predicted" in finished.stderr
+def check_predictions(output: Path) -> None:
+    """Every block is there, in order, with one throughput more, which is not far off."""
     errors = []
     for original, predicted in zip(make_protos(300), read_blocks(output), strict=True):
         assert predicted.basic_block == original.basic_block
@@ -131,6 +109,33 @@ def test_the_guides_command_trains_is_interrupted_killed_resumes_and_predicts(
         label = original.inverse_throughputs[0].inverse_throughput_cycles[0]
         errors.append(abs(added.inverse_throughput_cycles[0] - label) / label)
     assert np.mean(errors) < 0.5
+
+
+def test_the_guides_command_trains_is_interrupted_killed_resumes_and_predicts(
+    data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, output = tmp_path / "model", tmp_path / "predicted.tfrecord"
+    command = guide_command(data, model)
+    first_step = interrupt(command, model)
+    saved_step = kill(command, model, first_step)
+
+    # With a budget, counted from the very first step, it goes on to the end: as if nothing had happened.
+    budget = f"--gematria_training_num_epochs={BUDGET}"
+    resumed, alone = run([*command, budget]), run([*guide_command(data, tmp_path / "alone"), budget])
+    assert (resumed.returncode, alone.returncode) == (0, 0), resumed.stderr + alone.stderr
+    assert f"global step {BUDGET} after {BUDGET - saved_step} steps" in resumed.stderr
+    kept, expected = weights(model), weights(tmp_path / "alone")
+    assert kept["global_step"] == BUDGET
+    assert {"token_embedding/table", "token_embedding/table/Adam", "token_embedding/table/Adam_1"} <= kept.keys()
+    assert kept.keys() == expected.keys()
+    assert [name for name in kept if not np.array_equal(kept[name], expected[name])] == []
+
+    checkpoint = f"--gematria_checkpoint_file={model / f'model.ckpt-{BUDGET}'}"
+    predict = [*command, "--gematria_action=predict", checkpoint, f"--gematria_output_file={output}"]
+    finished = run(predict)
+    assert finished.returncode == 0, finished.stderr
+    assert "300 of 300 blocks predicted" in finished.stderr
+    check_predictions(output)
 
     # A mistake that only the checkpoint can tell: one message, no traceback, the code of a wrong setting.
     refused = run([*predict, "--gematria_block_embedding_size=128"])
