@@ -44,7 +44,7 @@ Float32 = NDArray[np.float32]
 OVER_INSTRUCTION_LIMIT = "over the instruction limit"
 
 # Without limits a batch would be the whole input; its predictions do not depend on how it is cut.
-DEFAULT_MAX_BLOCKS = 1000
+DEFAULT_MAX_BLOCKS = 2000
 # How many distinct instructions are remembered between batches; more than any data set of one program has.
 MAX_KNOWN_INSTRUCTIONS = 100_000
 
@@ -181,7 +181,7 @@ class Predictor:
 
         Args:
             protos: Blocks, read once.
-            max_blocks_in_batch: Most blocks in a batch; None or 0: 1,000.
+            max_blocks_in_batch: Most blocks in a batch; None or 0: 2,000.
             max_instructions_in_batch: Most instructions in a batch; longer blocks pass through. None or 0: no limit.
 
         Yields:
