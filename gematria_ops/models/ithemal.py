@@ -41,10 +41,15 @@ class Ithemal(tf.Module):  # type: ignore[misc]
         num_tokens: V, size of the vocabulary.
         task_names: One output for each, in order.
         seed: Of the initial weights; negative: different every time.
+
+    Raises:
+        ValueError: There is no token or no task.
     """
 
     def __init__(self, config: ModelConfig, num_tokens: int, task_names: Sequence[str], seed: int) -> None:
         super().__init__(name="ithemal")
+        if num_tokens <= 0 or not task_names:
+            raise ValueError(f"a model needs tokens and tasks, not {num_tokens} and {list(task_names)}")
         self.config = config
         self.task_names = tuple(task_names)
         self._store = store = VariableStore(seed)

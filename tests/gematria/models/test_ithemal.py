@@ -169,6 +169,12 @@ def test_the_seed_decides_the_weights() -> None:
             assert np.abs(variable - other.variables_by_name()[name]).max() > 1e-3, name
 
 
+@pytest.mark.parametrize(("num_tokens", "tasks"), [(0, TASKS), (20, ())])
+def test_a_model_needs_tokens_and_tasks(num_tokens: int, tasks: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="needs tokens and tasks"):
+        Ithemal(CONFIGS["ithemal"], num_tokens, tasks, 1)
+
+
 def test_another_task_changes_no_other_weights() -> None:
     few, many = (Ithemal(CONFIGS["task layers"], 20, tasks, 7) for tasks in (("a",), ("a", "b")))
     for name, variable in few.variables_by_name().items():
