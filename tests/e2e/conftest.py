@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from embedded_platform import (
+from ops_platform.embedded import lifecycle
+
+from tests.e2e.embedded_platform import (
     NUM_BLOCKS,
     ROOT,
     SAMPLES,
@@ -20,7 +22,6 @@ from embedded_platform import (
     layout_of,
     num_marked,
 )
-from ops_platform.embedded import lifecycle
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

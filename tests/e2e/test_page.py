@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embedded_platform import ROOT, TINY, Platform, wait_until
 from ops_platform.embedded.layout import PASSWORD, USER
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.e2e.embedded_platform import ROOT, TINY, Platform, wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

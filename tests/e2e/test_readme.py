@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from embedded_platform import ROOT, TINY, environment_of
+
+from tests.e2e.embedded_platform import ROOT, TINY, environment_of
 
 pytestmark = [pytest.mark.airflow, pytest.mark.tf, pytest.mark.slow]
 

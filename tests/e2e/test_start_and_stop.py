@@ -7,8 +7,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from embedded_platform import ROOT, environment_of, layout_of, num_marked, wait_until
 from ops_platform.embedded import lifecycle, services
+
+from tests.e2e.embedded_platform import ROOT, environment_of, layout_of, num_marked, wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 

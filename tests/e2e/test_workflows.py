@@ -9,15 +9,15 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from embedded_platform import SOURCES, Platform, read_json, wait_until
 from ops_platform import s3_server
 from ops_platform.embedded import layout as places
 from ops_platform.embedded import services
-from ops_platform.embedded.main_run import s3_client
+from ops_platform.embedded.main_run import _missing_objects, s3_client
 from ops_platform.report_pages import report_url
 from ops_platform.run_folders import run_dir
 
 from ops_common.errors import ConfigError
+from tests.e2e.embedded_platform import SOURCES, Platform, read_json, wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -69,6 +69,9 @@ def test_the_main_job_ends_in_the_object_store(platform: Platform, main_job: Any
     assert platform.api.get(report_url(TRAIN, run)).status_code == 200
     assert httpx.get(platform.api.url + report_url(TRAIN, run), trust_env=False).status_code == 401
     assert_no_secret_anywhere(platform, TRAIN, run, folder)
+    absent = [f"{uploaded['manifest_uri']}x", "s3://no-such-bucket/x"]
+    missing = _missing_objects(platform.layout, platform.instance, [uploaded["manifest_uri"], *absent])
+    assert [uri.partition(" ")[0] for uri in missing] == absent  # what is printed is looked up, not believed
 
 
 def assert_no_secret_anywhere(platform: Platform, dag_id: str, run: str, folder: Path) -> None:
@@ -161,8 +164,8 @@ def test_a_run_survives_a_killed_trainer_and_an_object_store_that_is_down(
     before = uploaded_files(platform)
     store = next(service for service in platform.instance.services if service.name == "s3")
     psutil.Process(store.pid).kill()
-    conf = {**tiny_training, "dataset": dataset, "training_steps": 400}
-    conf["overrides"] = [*tiny_training["overrides"], "checkpoint.save_steps=20", "summary.save_steps=20"]
+    conf = {**tiny_training, "dataset": dataset, "training_steps": 150}
+    conf["overrides"] = [*tiny_training["overrides"], "checkpoint.save_steps=50", "summary.save_steps=50"]
     run = platform.trigger(TRAIN, **conf)
 
     checkpoints = folder_of(platform, run) / "checkpoints"
@@ -173,7 +176,7 @@ def test_a_run_survives_a_killed_trainer_and_an_object_store_that_is_down(
     assert platform.attempts(TRAIN, run, "train_model") == 2
     assert "killed by signal 9" in platform.log(TRAIN, run, "train_model", attempt=1)
     assert "training goes on from" in platform.log(TRAIN, run, "train_model", attempt=2)
-    assert read_json(folder_of(platform, run) / "results/train_model.json")["global_step"] == 400
+    assert read_json(folder_of(platform, run) / "results/train_model.json")["global_step"] == 150
 
     platform.wait_for_task(TRAIN, run, "upload_model", "running", 240)
     port = platform.instance.ports["s3"]

@@ -7,6 +7,8 @@ a top-level package `gematria` is not ours to occupy: the imports among the gene
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -34,18 +36,17 @@ def compile_protos(output_folder: Path) -> list[Path]:
     Raises:
         ConfigError: A .proto file is wrong (the compiler has said why on standard error).
     """
-    from grpc_tools import protoc  # type: ignore[import-untyped]
-
     names = sorted(path.name for path in PROTO_FOLDER.glob("*.proto"))
     with tempfile.TemporaryDirectory() as scratch:
         arguments = [
-            "protoc",
+            *(sys.executable, "-m", "grpc_tools.protoc"),
             f"--proto_path={_VIRTUAL_FOLDER}={PROTO_FOLDER}",
             f"--python_out={scratch}",
             f"--pyi_out={scratch}",
             *(f"{_VIRTUAL_FOLDER}/{name}" for name in names),
         ]
-        if protoc.main(arguments) != 0:
+        # A process of its own: the compiler and TensorFlow bring two copies of one C++ library, which cannot share one.
+        if subprocess.run(arguments, check=False).returncode != 0:
             raise ConfigError(f"a .proto file in {PROTO_FOLDER} does not compile", "see the compiler's message above")
         written = []
         for source in sorted((Path(scratch) / _VIRTUAL_FOLDER).glob("*_pb2.py*")):
