@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import dag
 from ops_platform.defaults import GEMATRIA_DATASET, SHARED
 from ops_platform.op_task import op_task
@@ -33,7 +35,7 @@ When it has succeeded, **gematria_train** starts on the new data set, with the s
 )
 def gematria_import() -> None:
     """resolve_request -> import_bhive -> build_vocabulary."""
-    request = resolve_import()
+    request: Any = resolve_import()  # its fields are XComs
     imported = op_task(
         import_bhive,
         run_dir=request["run_dir"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import dag
 from ops_platform.defaults import GEMATRIA_BUNDLE, GEMATRIA_DATASET, SHARED, TRAINING_POOL, nightly_or_after
 from ops_platform.op_task import op_task
@@ -34,7 +36,7 @@ is not uploaded; its report stays in the run folder.
 )
 def gematria_train() -> None:
     """resolve_request -> train_model -> evaluate_model -> check_release -> upload_model."""
-    request = resolve_training(GEMATRIA_DATASET)
+    request: Any = resolve_training(GEMATRIA_DATASET)  # its fields are XComs
     run_dir = request["run_dir"]
     trained = op_task(
         train_model,

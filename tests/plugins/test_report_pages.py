@@ -1,0 +1,51 @@
+"""Report pages: only files of the run's own reports folder, never anything beside it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ops_platform import report_pages
+from ops_platform.run_folders import run_dir
+
+RUN = "manual__2026-01-01T00:00:00+00:00"
+
+
+@pytest.fixture(autouse=True)
+def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OPS_RUNS_ROOT", str(tmp_path))
+    folder = run_dir(tmp_path, "gematria_train", RUN) / "reports"
+    folder.mkdir(parents=True)
+    (folder / "evaluation.html").write_text("<h1>fine</h1>")
+    (folder / ".hidden").write_text("no")
+    (folder.parent / "run.json").write_text("{}")
+    return folder
+
+
+def get(file: str, run_id: str = RUN) -> Any:
+    return asyncio.run(report_pages._serve_report("gematria_train", run_id, file))
+
+
+def test_a_report_is_served_with_a_policy_that_lets_nothing_out() -> None:
+    answer = get("evaluation.html")
+    assert (answer.status_code, answer.body) == (200, b"<h1>fine</h1>")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("file", ["absent.html", "../run.json", "..", "", ".hidden", "a/b", "/etc/passwd", "x\0y"])
+def test_anything_else_is_not_found(file: str) -> None:
+    assert get(file).status_code == 404
+
+
+def test_a_run_id_cannot_leave_the_folder_of_runs(reports: Path) -> None:
+    assert get("evaluation.html", run_id=f"../gematria_train/{reports.parent.name}").status_code == 404
+
+
+def test_a_file_name_is_not_repeated_as_markup() -> None:
+    assert b"<script>" not in get("<script>alert(1)</script>").body
+
+
+def test_the_address_of_a_report_survives_odd_run_ids() -> None:
+    url = report_pages.report_url("gematria_train", RUN)
+    assert url == "/ops/runs/gematria_train/manual__2026-01-01T00%3A00%3A00%2B00%3A00/reports/evaluation.html"
