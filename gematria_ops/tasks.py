@@ -112,6 +112,7 @@ def train_model(*, dataset_dir: str, run_dir: str, config_file: str, overrides: 
 
     def work() -> Result:
         from gematria_ops.config import RunnerConfig
+        from gematria_ops.encode.loading import BlockLoader
         from ops_common.artifacts import write_text
         from ops_common.config import to_toml
 
@@ -119,9 +120,10 @@ def train_model(*, dataset_dir: str, run_dir: str, config_file: str, overrides: 
         config = RunnerConfig.from_toml(Path(config_file), [*derived, *(overrides or [])])
         write_text(run.path / "config.toml", to_toml(config))
 
-        from gematria_ops.training.train import train
+        with BlockLoader(config) as blocks:  # reads in a child process while TensorFlow loads
+            from gematria_ops.training.train import train
 
-        summary = train(config, metrics_path=run.metrics_path, bundle_dir=run.bundle_dir)
+            summary = train(config, metrics_path=run.metrics_path, bundle_dir=run.bundle_dir, blocks=blocks)
         return {
             "bundle_dir": str(run.bundle_dir),
             "global_step": summary.global_step,
