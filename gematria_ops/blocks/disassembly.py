@@ -148,7 +148,12 @@ def read_machine_instruction(code: bytes) -> MachineReading:
     rest = code[reading.num_bytes :]
     position = find_opcode(rest)
     selecting = selecting_prefixes(reading, position)
-    machine = _disassemble(selecting + rest[:_MAX_LENGTH], has_short_displacement(reading, position))
+    has_short_jump = has_short_displacement(reading, position)
+    if has_short_jump and position.rex:
+        # The 66 counts in spite of REX.W, and no other bit of REX means anything to a jump.
+        rest = b"\x40" + rest[1:]
+        position = find_opcode(rest)
+    machine = _disassemble(selecting + rest[:_MAX_LENGTH], has_short_jump)
     if machine is None and len(position.opcode) > 1:
         # A prefix that selects nothing is as good as none to LLVM.
         selecting = bytes(byte for byte in selecting if byte == ADDRESS_SIZE)
@@ -317,6 +322,8 @@ class _IcedOperands:
         return ("EIZ" if self._reading.has_address_size else "RIZ"), scaling
 
     def absolute_address(self) -> int:
+        if OpKind.MEMORY not in self._kinds:
+            raise LookupError("no memory operand")
         return self._machine.memory_displacement
 
     def mask(self) -> str:

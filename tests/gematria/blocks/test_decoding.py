@@ -117,7 +117,9 @@ def test_a_block_is_divided_into_its_instructions() -> None:
         ("67e302", ["JECXZ"]),
         # a 16-bit displacement, as with processors of AMD
         ("660f84000090", ["JE", "nop"]),
+        ("66480f84000090", ["JE", "nop"]),
         ("66e9000090", ["JMP", "nop"]),
+        ("6648e900000000", ["JMP"]),
         ("66e800000000c3", ["CALL", "ret"]),
         # more prefixes than a processor takes
         ("66" * 20 + "90", ["nop"]),

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from gematria_ops.blocks.canonical import OpcodeForm
+from gematria_ops.blocks.canonical import OpcodeForm, slot
 from gematria_ops.blocks.disassembly import read_machine_instruction
 from gematria_ops.blocks.opcode_table import Forms, opcode_table, parse_table
 from gematria_ops.blocks.reference_rows import read_reference_rows
@@ -69,3 +69,22 @@ def test_encodings_are_reproducible_and_of_their_kind(name: str) -> None:
     assert all(first)
     if name in ("vex", "xop", "evex"):
         assert {code[0] for code in first} == {{"vex": 0xC4, "xop": 0x8F, "evex": 0x62}[name]}
+
+
+@pytest.mark.parametrize("word", ["2", "2s", "disp"])
+def test_an_operand_that_is_not_there_explains_nothing(word: str) -> None:
+    # The condition of SETO is the constant 0, which is also what the disassembler gives for operands it does not have.
+    reading = read_machine_instruction(bytes.fromhex("0f90c1"))
+    with pytest.raises(LookupError):
+        slot(word)(reading.operands)
+    columns = {
+        "prefixes": "",
+        "mnemonic": "SETO",
+        "llvm_mnemonic": "SETCCr",
+        "output_operands": "CL",
+        "implicit_output_operands": "",
+        "input_operands": "imm:0",
+        "implicit_input_operands": "EFLAGS",
+    }
+    form = infer_form([Observation(b"", reading, columns)], None)
+    assert form == opcode_table().find("SETO_RM8", "r")
