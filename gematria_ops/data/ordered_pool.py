@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ops_common.errors import ConfigError, ServiceError
@@ -28,6 +29,9 @@ Result = TypeVar("Result")
 _NUM_INLINE_ITEMS = 8
 
 _PENDING_PER_WORKER = 3
+
+# New objects, and collections of the younger generations, between two collections; by default 700, 10, 10.
+_COLLECTION_THRESHOLDS = (50_000, 20, 20)
 
 
 def ordered_map(
@@ -50,16 +54,32 @@ def ordered_map(
     if num_workers < 1:
         raise ConfigError(f"num_workers = {num_workers}: at least one is needed", "use the number of free cores")
     iterator = iter(items)
-    first = list(itertools.islice(iterator, _NUM_INLINE_ITEMS + 1))
-    if num_workers == 1 or len(first) <= _NUM_INLINE_ITEMS:
-        yield from map(make_function(), itertools.chain(first, iterator))
-        return
+    with _rare_collections():
+        first = list(itertools.islice(iterator, _NUM_INLINE_ITEMS + 1))
+        if num_workers == 1 or len(first) <= _NUM_INLINE_ITEMS:
+            yield from map(make_function(), itertools.chain(first, iterator))
+            return
+        try:
+            yield from _map_in_processes(make_function, itertools.chain(first, iterator), num_workers)
+        except BrokenProcessPool as error:
+            raise ServiceError(
+                "a worker process was killed, or died of lack of memory", "use fewer workers, then run the step again"
+            ) from error
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Lets Python look for cycles of objects less often, for a while.
+
+    The functions keep tens of thousands of small immutable objects in caches, and results come by the thousand;
+    looking through all of them as often as Python does by default costs a quarter of the time.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*_COLLECTION_THRESHOLDS)
     try:
-        yield from _map_in_processes(make_function, itertools.chain(first, iterator), num_workers)
-    except BrokenProcessPool as error:
-        raise ServiceError(
-            "a worker process was killed, or died of lack of memory", "use fewer workers, then run the step again"
-        ) from error
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _map_in_processes(
@@ -90,9 +110,7 @@ def _start_worker(make_function: Callable[[], Callable[[Any], Any]]) -> None:
     # Ctrl-C reaches the whole process group; the parent decides what happens then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # A worker keeps tens of thousands of small immutable objects in caches; looking through them for cycles as often
-    # as Python does by default costs a fifth of the time.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(*_COLLECTION_THRESHOLDS)
     _function = make_function()
 
 

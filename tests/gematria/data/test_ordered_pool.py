@@ -1,6 +1,7 @@
 """Many items in several processes: order kept, read ahead bounded, errors and deaths reported, nobody left behind."""
 
 import functools
+import gc
 import os
 import signal
 import subprocess
@@ -94,6 +95,15 @@ def test_an_error_of_the_function_arrives_whole(num_workers):
 def test_a_killed_worker_is_reported():
     with pytest.raises(ServiceError, match="a worker process was killed"):
         list(ordered_map(make_killer, range(50), 2))
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_pythons_settings_are_as_before_afterwards(num_workers):
+    before = gc.get_threshold()
+    with closing(ordered_map(functools.partial(make_adder, 0), range(50), num_workers)) as results:
+        next(results)
+        assert gc.get_threshold() != before
+    assert gc.get_threshold() == before
 
 
 @pytest.mark.parametrize("num_workers", [0, -1])
