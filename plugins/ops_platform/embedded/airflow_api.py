@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -25,8 +26,12 @@ class AirflowApi:
     def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
         self._login = {"username": user, "password": password}
-        # trust_env: a proxy of the machine must not come between us and a server on this machine
-        self._client = httpx.Client(base_url=url, timeout=30.0, trust_env=False)
+        self._client = httpx.Client(
+            base_url=url,
+            timeout=30.0,
+            trust_env=False,  # a proxy of the machine must not come between us and a server on this machine
+            limits=httpx.Limits(max_keepalive_connections=0),  # the server may close an idle one as we begin to write
+        )
         self._token = ""
 
     def is_answering(self) -> bool:
@@ -90,9 +95,9 @@ class AirflowApi:
         return {task["task_id"]: task["state"] for task in found if task["state"]}
 
     def runs_started_by(self, dag_id: str, source_dag_id: str, source_run_id: str) -> list[str]:
-        """Runs of a DAG that were started by an asset event of another DAG's run, newest first."""
+        """Runs of a DAG that were started by an asset event of another DAG's run, newest first; looks at the last five."""
         started = []
-        query = {"order_by": "-run_after", "limit": "20"}
+        query = {"order_by": "-run_after", "limit": "5"}
         for run in self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query).json()["dag_runs"]:
             if run["run_type"] != "asset_triggered":
                 continue
@@ -124,23 +129,28 @@ class AirflowApi:
 
     def _request(self, method: str, path: str, *, allowed: tuple[int, ...] = (), **kwargs: Any) -> httpx.Response:
         headers = kwargs.pop("headers", {})
-        for attempt in (1, 2):
-            try:
-                if not self._token:
-                    self._token = (
-                        self._client.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
-                    )
-                bearer = {"Authorization": f"Bearer {self._token}", **headers}
-                answer = self._client.request(method, path, headers=bearer, **kwargs)
-            except (httpx.HTTPError, ValueError, KeyError) as error:
-                raise ServiceError(f"Airflow at {self.url} did not answer {method} {path}: {error}") from None
-            if answer.status_code == 401 and attempt == 1:
-                self._token = ""  # expired
-                continue
-            break
+        answer = self._send(method, path, headers, kwargs)
+        if answer.status_code == 401:
+            self._token = ""  # expired
+            answer = self._send(method, path, headers, kwargs)
         if answer.is_success or answer.status_code in allowed:
             return answer
         raise ServiceError(f"Airflow answered {answer.status_code} to {method} {path}: {_detail(answer)}")
+
+    def _send(self, method: str, path: str, headers: Mapping[str, str], kwargs: Mapping[str, Any]) -> httpx.Response:
+        num_tries = 3 if method == "GET" else 1  # anything else might be done twice
+        for left in reversed(range(num_tries)):
+            try:
+                if not self._token:
+                    granted = self._client.post("/auth/token", json=self._login).raise_for_status()
+                    self._token = granted.json()["access_token"]
+                bearer = {"Authorization": f"Bearer {self._token}", **headers}
+                return self._client.request(method, path, headers=bearer, **kwargs)
+            except (httpx.HTTPError, ValueError, KeyError) as error:
+                if not left:
+                    raise ServiceError(f"Airflow at {self.url} did not answer {method} {path}: {error}") from None
+                time.sleep(0.5)
+        raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _log_lines(entry: Any) -> list[str]:
