@@ -95,7 +95,7 @@ class AirflowApi:
         return {task["task_id"]: task["state"] for task in found if task["state"]}
 
     def runs_started_by(self, dag_id: str, source_dag_id: str, source_run_id: str) -> list[str]:
-        """Runs of a DAG that were started by an asset event of another DAG's run, newest first; looks at the last five."""
+        """Which of the last five runs of a DAG were started by an asset event of another DAG's run, newest first."""
         started = []
         query = {"order_by": "-run_after", "limit": "5"}
         for run in self._request("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=query).json()["dag_runs"]:
