@@ -33,6 +33,7 @@ from gematria_ops.formats.tfrecord import RecordWriter
 from gematria_ops.models.bundle import load_bundle
 from gematria_ops.models.ithemal import Ithemal
 from gematria_ops.models.predict_step import PredictStep
+from gematria_ops.models.threads import use_one_thread_per_operation
 from ops_common.config import plain_values
 from ops_common.learning.checkpoints import restore_checkpoint
 from ops_common.progress import Progress
@@ -112,6 +113,7 @@ class Predictor:
             ConfigError: The checkpoint belongs to another model, other tasks, or another vocabulary.
             ArtifactError: There is no such checkpoint, or it is torn.
         """
+        use_one_thread_per_operation()
         vocabulary = load_vocabulary(config)
         model = Ithemal(config.model, len(vocabulary), config.task_names(), config.random_seed)
         restore_checkpoint(
@@ -130,6 +132,7 @@ class Predictor:
         Raises:
             ArtifactError: The folder is no bundle, or a file in it is not the one that was written.
         """
+        use_one_thread_per_operation()
         bundle = load_bundle(folder)
         output = bundle.config.output
         return cls(
@@ -232,7 +235,7 @@ class Predictor:
         readable = [block for block, is_valid in zip(blocks, valid, strict=True) if is_valid]
         if not readable:
             return [()] * len(blocks)
-        encoded = encode_blocks(readable, self.vocabulary)
+        encoded = encode_blocks(readable, self.vocabulary, table=self._known)
         batch = make_batch(encoded, np.arange(encoded.num_blocks), self._options)
         answers = iter(self._throughputs(encoded, *self._step(batch)))
         return [next(answers) if is_valid else () for is_valid in valid]
