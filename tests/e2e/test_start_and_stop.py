@@ -1,5 +1,6 @@
 """`make up` and `make stop`: started once, stopped exactly, whatever happened in between."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,21 @@ def test_a_start_that_was_killed_is_cleaned_up_by_stop(tmp_path: Path) -> None:
     instance = lifecycle.read_instance(layout)
     assert num_marked(instance) >= 1
     assert run("stop", environment).stdout.endswith("stopped\n")
+    assert num_marked(instance) == 0
+
+
+def test_processes_of_a_folder_that_was_removed_are_found(tmp_path: Path) -> None:
+    environment = environment_of(tmp_path / "home")
+    layout = layout_of(environment)
+    starting = begin(environment)
+    wait_until(lambda: num_marked(lifecycle.read_instance(layout)) >= 2, 60, "two processes have started")
+    starting.kill()
+    starting.wait()
+    instance = lifecycle.read_instance(layout)
+    shutil.rmtree(layout.home, ignore_errors=True)  # what `git clean` does
+    assert num_marked(instance) >= 1
+    stopped = run("stop", environment)
+    assert "was removed while they ran" in stopped.stdout
     assert num_marked(instance) == 0
 
 

@@ -110,6 +110,7 @@ def up(layout: Layout, say: Say) -> Instance:
                 return running
             say("a platform of an earlier time is not as it should be: stopping what is left of it")
             _stop(layout, running, say)
+        _end_forgotten(layout, say)
         ports = places.choose_ports(layout.config.asked_ports)
         instance = Instance(uuid.uuid4().hex, _fingerprint(layout, ports), ports)
         try:
@@ -126,18 +127,17 @@ def stop(layout: Layout, say: Say) -> bool:
     Returns:
         Whether there was anything to end.
     """
-    if not layout.home.exists():
-        return False
     with _one_at_a_time(layout):
         instance = read_instance(layout)
-        return instance is not None and _stop(layout, instance, say)
+        stopped = instance is not None and _stop(layout, instance, say)
+        return _end_forgotten(layout, say) or stopped
 
 
 def _start_all(layout: Layout, instance: Instance, say: Say) -> None:
     started = time.monotonic()
     places.prepare_folders(layout)
     instance.save(layout.state_path)  # before the first process: whatever happens now, `stop` knows the mark
-    environment = places.service_environment(layout, instance.ports)
+    environment = {**places.service_environment(layout, instance.ports), services.HOME_MARK: str(layout.home)}
     keys = places.object_store_variables(layout, instance.ports)
     buckets = [parse_s3_uri(layout.config.destination)[0]]
     serve = s3_server.command(layout.s3_dir, places.HOST, instance.ports["s3"], buckets)
@@ -236,6 +236,18 @@ def _stop(layout: Layout, instance: Instance, say: Say) -> bool:
     num_left = services.end_processes(lambda: _all_processes(instance), _API_STOP_SECONDS)
     layout.state_path.unlink(missing_ok=True)
     return bool(num_left or tasks or others)
+
+
+def _end_forgotten(layout: Layout, say: Say) -> bool:
+    """End processes of this folder that nothing is written down about, because somebody removed the folder."""
+
+    def forgotten() -> list[psutil.Process]:
+        return services.find_marked(str(layout.home), services.HOME_MARK)
+
+    if not forgotten():
+        return False
+    say(f"ending processes of an earlier {layout.home} that was removed while they ran")
+    return services.end_processes(forgotten, _STOP_SECONDS) > 0
 
 
 def _signal_all(running: Iterable[Service]) -> None:

@@ -21,6 +21,7 @@ from ops_common.errors import ServiceError
 from ops_common.processes import last_lines, start_process
 
 MARK = "OPS_PLATFORM_INSTANCE"
+HOME_MARK = "OPS_PLATFORM_HOME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,19 @@ def start(
         raise ServiceError(f"{name} ended at once", f"its output: {log_path}\n{last_lines(log_path)}") from None
 
 
-def find_marked(instance: str) -> list[psutil.Process]:
-    """All running processes that carry an instance's mark, this process and its ancestors left out."""
+def find_marked(value: str, mark: str = MARK) -> list[psutil.Process]:
+    """All running processes that carry a mark, this process and its ancestors left out.
+
+    Args:
+        value: The instance's id, or the folder of the platform.
+        mark: The variable that holds it: `MARK`, or `HOME_MARK`.
+    """
     found = []
     spared = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         try:
             # a zombie has no environment any more
-            if process.pid not in spared and process.environ().get(MARK) == instance:
+            if process.pid not in spared and process.environ().get(mark) == value:
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or another user's
