@@ -13,15 +13,14 @@ one matrix product over all nodes.
 What was tried, in ms of processor time for the losses and gradients of 100 blocks (sizes 256, AMD EPYC with AVX-512),
 of up to 12 instructions and, in brackets, of up to 256:
 
-    Keras, every token, padded and masked               206 (510)
     this forest, whole levels, TensorFlow's while loop
     with its own gradient, no XLA                         48 (107)
-    this, two threads an operation                        35
-    this, one thread an operation                         22 (38)
-    chunks of blocks of 16 instead of 4 nodes             22 (55)
+    this: XLA, one thread an operation                    22 (38)
     chunks of tokens of 8 or 32 instead of 16 nodes       the same
     slices instead of gathers of consecutive rows         25 (44)
     arrays that fit exactly, compiled for each batch      19: what filling them up costs
+
+Two threads an operation: a whole step then takes 35 instead of 25. `benchmarks/train_step.py` compares with Keras.
 """
 
 from __future__ import annotations
