@@ -120,9 +120,10 @@ def load_blocks(dataset_dir: Path, blocks: str) -> list[Any]:
 def our_step(blocks: list[Any], batch_size: int) -> tuple[Callable[[int], object], float]:
     """Builds our training step; a call makes a batch and does one update."""
     from gematria_ops.config import LossConfig, ModelConfig, OptimizerConfig
+    from gematria_ops.encode.batch import BatchOptions
     from gematria_ops.encode.batching import BatchSchedule
     from gematria_ops.encode.encoded_blocks import encode_blocks
-    from gematria_ops.encode.sequence_batch import BatchOptions
+    from gematria_ops.encode.layouts import SEQUENCES
     from gematria_ops.encode.training_batches import TrainingBatches
     from gematria_ops.models.ithemal import Ithemal
     from gematria_ops.models.threads import use_one_thread_per_operation
@@ -134,7 +135,7 @@ def our_step(blocks: list[Any], batch_size: int) -> tuple[Callable[[int], object
     model = Ithemal(ModelConfig(), len(encoded.vocabulary), SOURCES, seed=1)
     step = TrainStep(model, LossConfig(), Optimizer(OptimizerConfig(), model.variables_by_name()))
     schedule = BatchSchedule(encoded.block_sizes, batch_size, 1_000_000, seed=1)
-    batches = TrainingBatches(encoded, schedule, BatchOptions(), seed=1)
+    batches = TrainingBatches(encoded, schedule, SEQUENCES, BatchOptions(), seed=1)
     return lambda index: step(batches.batch(index)).loss, float(encoded.block_sizes.mean())
 
 

@@ -105,17 +105,25 @@ def load_config(section: type[C], path: Path | None, overrides: Sequence[str] = 
     where = "settings"
     values: dict[str, Any] = {}
     if path is not None:
-        where = str(path)
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read the settings file {path}: {error}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path} is not a TOML file: {error}") from error
+        where, values = str(path), read_toml(path)
     known = {setting.key: setting for setting in walk_settings(section)}
     for override in overrides:
         _apply_override(values, override, known)
     return build_config(section, values, where=where)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file into nested values.
+
+    Raises:
+        ConfigError: The file is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the settings file {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from error
 
 
 def build_config(

@@ -6,9 +6,11 @@ from gematria_ops.config.choices import (
     LearningRateScheduleType,
     LossType,
     OptimizerType,
+    RnnType,
     ThroughputSelection,
 )
-from gematria_ops.config.runner import RunnerConfig
+from gematria_ops.config.graph_sections import GraniteConfig
+from gematria_ops.config.runner import AnyModelConfig, GraniteRunnerConfig, RunnerConfig, runner_config
 from gematria_ops.config.sections import (
     BatchConfig,
     CheckpointConfig,
@@ -25,10 +27,13 @@ from gematria_ops.config.sections import (
 
 __all__ = [
     "Action",
+    "AnyModelConfig",
     "BatchConfig",
     "CheckpointConfig",
     "DistributedConfig",
     "ErrorNormalization",
+    "GraniteConfig",
+    "GraniteRunnerConfig",
     "InputConfig",
     "LearningRateScheduleType",
     "LossConfig",
@@ -37,9 +42,11 @@ __all__ = [
     "OptimizerConfig",
     "OptimizerType",
     "OutputConfig",
+    "RnnType",
     "RunnerConfig",
     "SummaryConfig",
     "ThroughputSelection",
     "TokensConfig",
     "ValidationConfig",
+    "runner_config",
 ]

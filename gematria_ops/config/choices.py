@@ -59,3 +59,11 @@ class LearningRateScheduleType(NamedEnum):
     NOISY_LINEAR_COSINE = 7
     POLYNOMIAL = 8
     COSINE_RESTARTS = 9
+
+
+class RnnType(NamedEnum):
+    """The recurrent network behind a graph network."""
+
+    NONE = 0
+    LSTM = 1
+    GRU = 2

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from gematria_ops.config.choices import Action
-from gematria_ops.config.runner import RunnerConfig, spell
+from gematria_ops.config.runner import GraniteRunnerConfig, RunnerConfig, spell
 from ops_common.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -46,8 +46,8 @@ _NOT_FOR_SEQUENCES: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
 ]
 
 
-def check_sequence_model(config: RunnerConfig) -> None:
-    """Check that the sequence-model runner can do what it is told; warn about what has no effect.
+def check_runner(config: RunnerConfig) -> None:
+    """Check that the runner can do what it is told; warn about what has no effect.
 
     Raises:
         ConfigError: The action needs a file that was not named, or a feature is not there; the message names the
@@ -60,9 +60,10 @@ def check_sequence_model(config: RunnerConfig) -> None:
     for key, is_used, advice in _LATER:
         if is_used(config):
             raise ConfigError(f"{spell(key)}: training by several workers is not available yet", hint=advice)
-    for key, is_used, advice in _NOT_FOR_SEQUENCES:
-        if is_used(config):
-            raise ConfigError(f"{spell(key)} cannot be used with a sequence model", hint=advice)
+    if not isinstance(config, GraniteRunnerConfig):
+        for key, is_used, advice in _NOT_FOR_SEQUENCES:
+            if is_used(config):
+                raise ConfigError(f"{spell(key)} cannot be used with a sequence model", hint=advice)
     _check_files(config)
     _warn(config)
 

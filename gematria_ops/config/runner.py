@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from gematria_ops.config import sections
 from gematria_ops.config.choices import Action, LearningRateScheduleType
-from ops_common.config import Section, fingerprint, load_config, setting, walk_settings
+from gematria_ops.config.graph_sections import GraniteConfig
+from ops_common.config import Section, build_config, fingerprint, load_config, read_toml, setting, walk_settings
 from ops_common.errors import ConfigError
+
+AnyModelConfig = sections.ModelConfig | GraniteConfig
 
 
 class RunnerConfig(Section):
@@ -47,7 +50,11 @@ class RunnerConfig(Section):
         Raises:
             ConfigError: Names the file, the dotted key, and the nearest known key of an unknown one.
         """
-        return load_config(cls, path, overrides)
+        values = read_toml(path) if path is not None else {}
+        kind = next((text for text in reversed(overrides) if text.startswith("model.kind=")), None)
+        if kind is not None:
+            values = {**values, "model": {**values.get("model", {}), "kind": kind.partition("=")[2].strip('" ')}}
+        return load_config(_class_of(values), path, overrides)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all settings; equal settings have equal fingerprints, however they were given."""
@@ -104,6 +111,27 @@ class RunnerConfig(Section):
             )
 
 
+class GraniteRunnerConfig(RunnerConfig):
+    """The same for the graph models."""
+
+    model: GraniteConfig = GraniteConfig()  # type: ignore[assignment]  # the sections differ, what is done with them not
+
+
+def runner_config(values: Mapping[str, Any], where: str = "settings") -> RunnerConfig:
+    """Build the settings from nested values, those of a graph model where ``model.kind`` says so.
+
+    Raises:
+        ConfigError: A key is unknown, or a value is out of range.
+    """
+    return build_config(_class_of(values), values, where=where)
+
+
+def _class_of(values: Mapping[str, Any]) -> type[RunnerConfig]:
+    model = values.get("model", {})
+    kind = model.get("kind") if isinstance(model, Mapping) else None
+    return GraniteRunnerConfig if kind == "graph" else RunnerConfig
+
+
 def spell(key: str) -> str:
     """Return a setting's two names, as in ``batch.max_blocks (--gematria_max_blocks_in_batch)``."""
     flag = FLAGS_BY_KEY.get(key)
@@ -112,4 +140,9 @@ def spell(key: str) -> str:
     return f"{key} (--{flag})"
 
 
-FLAGS_BY_KEY = {item.key: item.flag.name for item in walk_settings(RunnerConfig) if item.flag is not None}
+FLAGS_BY_KEY = {
+    item.key: item.flag.name
+    for config in (RunnerConfig, GraniteRunnerConfig)
+    for item in walk_settings(config)
+    if item.flag is not None
+}

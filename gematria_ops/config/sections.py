@@ -10,7 +10,7 @@ A range is checked here, a rule between settings in ``runner.py``.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -73,6 +73,7 @@ DistinctNames = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), AfterV
 class ModelConfig(Section):
     """The hierarchical LSTM (Ithemal and Ithemal+)."""
 
+    kind: Literal["sequence"] = "sequence"
     token_embedding_size: PositiveInt = setting(256, "gematria_token_embedding_size", "Size of a token's embedding.")
     instruction_embedding_size: EvenSize = setting(
         256, "gematria_instruction_embedding_size", "Size of an instruction's embedding; even."

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from gematria_ops.blocks.throughput import BasicBlockWithThroughput
 from gematria_ops.blocks.vocabulary import UnknownTokenError, Vocabulary
+from gematria_ops.encode.graphs import BlockGraphs, GraphBuilder
+from gematria_ops.encode.ragged import splits_of
 from gematria_ops.encode.tokenizing import AnyBlock, InstructionTable, TokenNotFoundError, describe_block
 from gematria_ops.encode.tries import Int32, Int64
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
@@ -49,6 +51,7 @@ class EncodedBlocks:
         prefix_samples: float32, cycles per iteration, cumulative. Samples of the prefixes, instruction by instruction.
         prefix_splits: [I * K + 1] int64. The samples of instruction i and task k are number i * K + k.
         dropped: How many blocks were left out, by reason.
+        graphs: The same blocks as graphs; None where no graph model will read them.
     """
 
     vocabulary: Vocabulary
@@ -62,6 +65,7 @@ class EncodedBlocks:
     prefix_samples: Float32
     prefix_splits: Int64
     dropped: Mapping[str, int] = field(default_factory=dict)
+    graphs: BlockGraphs | None = None
 
     @property
     def num_blocks(self) -> int:
@@ -115,6 +119,7 @@ def encode_blocks(
     needs_prefixes: bool = False,
     drop_invalid_blocks: bool = False,
     table: InstructionTable | None = None,
+    graphs: GraphBuilder | None = None,
 ) -> EncodedBlocks:
     """Encodes blocks, in order.
 
@@ -125,6 +130,7 @@ def encode_blocks(
         needs_prefixes: Every label must come with one prefix an instruction (loss on per-instruction contributions).
         drop_invalid_blocks: Leave out, and count, blocks that have no instruction or an unknown token.
         table: Instructions met before, for those who encode blocks bit by bit; of the same vocabulary.
+        graphs: A builder without blocks, of the same vocabulary; None: no graphs are made.
 
     Returns:
         The encoded blocks, with the counts of those left out.
@@ -134,7 +140,8 @@ def encode_blocks(
         DataError: A block has no instruction, too few throughputs, a value that is not a finite number, or a number of
             prefixes that is not its number of instructions.
     """
-    builder = _Builder(vocabulary, num_tasks, needs_prefixes, InstructionTable(vocabulary) if table is None else table)
+    table = InstructionTable(vocabulary) if table is None else table
+    builder = _Builder(vocabulary, num_tasks, needs_prefixes, table, graphs)
     for block_index, block in enumerate(blocks):
         try:
             builder.add(block)
@@ -167,9 +174,17 @@ class _LabelError(Exception):
 class _Builder:
     """Grows the arrays block by block; a block that raises leaves no trace."""
 
-    def __init__(self, vocabulary: Vocabulary, num_tasks: int, needs_prefixes: bool, table: InstructionTable) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        num_tasks: int,
+        needs_prefixes: bool,
+        table: InstructionTable,
+        graphs: GraphBuilder | None,
+    ) -> None:
         self._vocabulary = vocabulary
         self._table = table
+        self._graphs = graphs
         self._num_tasks = num_tasks
         self._needs_prefixes = needs_prefixes
         self._ids = array("i")
@@ -185,6 +200,8 @@ class _Builder:
         if not ids:
             raise _EmptyBlockError
         labels = self._checked_labels(block, len(ids)) if self._num_tasks else []
+        if self._graphs is not None:
+            self._graphs.add(block)
         self._ids.extend(ids)
         self._sizes.append(len(ids))
         for samples, _ in labels:
@@ -235,21 +252,16 @@ class _Builder:
             vocabulary=self._vocabulary,
             num_tasks=self._num_tasks,
             instruction_tokens=np.array([token for index in order for token in rows[index]], dtype=np.int32),
-            instruction_splits=_splits([len(rows[index]) for index in order]),
+            instruction_splits=splits_of([len(rows[index]) for index in order]),
             instruction_ids=sorted_ids[ids],
-            block_splits=_splits(self._sizes),
+            block_splits=splits_of(self._sizes),
             samples=samples,
-            sample_splits=_splits(self._sample_counts),
+            sample_splits=splits_of(self._sample_counts),
             prefix_samples=prefix_samples,
-            prefix_splits=_splits(self._prefix_counts),
+            prefix_splits=splits_of(self._prefix_counts),
             dropped=dict(self.dropped),
+            graphs=None if self._graphs is None else self._graphs.finish(),
         )
-
-
-def _splits(counts: Sequence[int]) -> Int64:
-    splits = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(np.asarray(counts, dtype=np.int64), out=splits[1:])
-    return splits
 
 
 def _read_labels(block: AnyBlock) -> list[_Label]:

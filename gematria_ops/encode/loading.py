@@ -23,10 +23,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from gematria_ops.blocks.vocabulary import Vocabulary
-from gematria_ops.config import RunnerConfig
+from gematria_ops.config import RunnerConfig, runner_config
 from gematria_ops.data.dataset import read_labelled_blocks
 from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
-from ops_common.config import build_config, plain_values
+from gematria_ops.encode.layouts import annotation_names, graph_builder
+from ops_common.config import plain_values
 from ops_common.errors import OpsError
 from ops_common.progress import Progress
 
@@ -63,6 +64,7 @@ def load_encoded_blocks(config: RunnerConfig, files: Sequence[str], vocabulary: 
         len(config.task_names()),
         needs_prefixes=config.model.seq2seq and config.loss.use_seq2seq_loss,
         drop_invalid_blocks=config.input.drop_invalid_blocks,
+        graphs=graph_builder(config.model, vocabulary, annotation_names(config)),
     )
     return dataclasses.replace(encoded, dropped={**dropped, **encoded.dropped})
 
@@ -159,7 +161,7 @@ def _with_progress(blocks: Iterable[Any]) -> Iterator[Any]:
 def _run_child() -> None:
     """Be the child process: it dies with its parent's group without a word."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    config = build_config(RunnerConfig, json.loads(sys.stdin.buffer.read()))
+    config = runner_config(json.loads(sys.stdin.buffer.read()))
     answer: EncodedBlocks | OpsError
     try:
         answer = load_encoded_blocks(config, config.input.files, load_vocabulary(config))

@@ -3,18 +3,19 @@
 Everything that occurs more than once is worked out once: a token's projection, an instruction's prefix of tokens, a
 block's prefix of instructions (``tries.py``).
 
-A compiled step wants arrays of few shapes. A batch is therefore filled up to a ``BatchShape``: with symbols that no
-node reads, with nodes behind the chunks in use, with rows without labels. What is filled up changes no result.
+A batch is filled up (``batch.py``) with symbols that no node reads, with nodes behind the chunks in use, and with rows
+without labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from gematria_ops.encode.encoded_blocks import Bool, EncodedBlocks, Float32
+from gematria_ops.encode.batch import Batch, BatchOptions, Targets, fill, fill_optional, needed
+from gematria_ops.encode.encoded_blocks import EncodedBlocks
+from gematria_ops.encode.ragged import flat_positions, splits_of
 from gematria_ops.encode.targets import draw_deltas, draw_labels
 from gematria_ops.encode.tries import Int32, Int64, PrefixTrie, build_prefix_trie
 
@@ -22,23 +23,6 @@ from gematria_ops.encode.tries import Int32, Int64, PrefixTrie, build_prefix_tri
 # nearly full speed. Few, because most levels of blocks are narrow: of a hundred blocks one or two have 60 instructions.
 TOKEN_CHUNK = 16
 BLOCK_CHUNK = 4
-
-
-class BatchOptions(NamedTuple):
-    """What a batch has to hold.
-
-    Attributes:
-        bidirectional: The block-level network also reads backwards.
-        seq2seq: The model answers for every instruction.
-        random_labels: Draw one of a label's samples for each batch, instead of taking the first.
-        injection_probability: Of putting the replacement token in a token's place, each token on its own. For training.
-    """
-
-    bidirectional: bool = False
-    seq2seq: bool = False
-    random_labels: bool = False
-    injection_probability: float = 0.0
-
 
 DEFAULT_OPTIONS = BatchOptions()
 
@@ -76,59 +60,7 @@ class SequenceInputs(NamedTuple):
     block_sizes: Int32
 
 
-class SequenceTargets(NamedTuple):
-    """What a sequence model should answer. K tasks.
-
-    Attributes:
-        expected: [B, K] float32. Cycles per iteration; -1 where there is no label.
-        mask: [B, K] bool. Where there is a label.
-        expected_deltas: [I, K] float32. What each instruction adds to the cycles of its prefix; None unless seq2seq.
-    """
-
-    expected: Float32
-    mask: Bool
-    expected_deltas: Float32 | None
-
-
-class SequenceBatch(NamedTuple):
-    """Inputs and targets, and how much of them is real.
-
-    Attributes:
-        inputs: What the model reads.
-        targets: What it should answer.
-        num_blocks: Blocks of the batch; rows behind them are filled up.
-        num_instructions: Instructions of the batch; rows behind them are filled up.
-    """
-
-    inputs: SequenceInputs
-    targets: SequenceTargets
-    num_blocks: int
-    num_instructions: int
-
-    @property
-    def expected(self) -> Float32:
-        """[B, K] float32. The labels of the real blocks in cycles per iteration; -1 where there is none."""
-        return self.targets.expected[: self.num_blocks]
-
-    @property
-    def mask(self) -> Bool:
-        """[B, K] bool. Where the real blocks have labels."""
-        return self.targets.mask[: self.num_blocks]
-
-    @property
-    def expected_deltas(self) -> Float32 | None:
-        """[I, K] float32. What each real instruction adds, in cycles per iteration; None unless seq2seq."""
-        deltas = self.targets.expected_deltas
-        return None if deltas is None else deltas[: self.num_instructions]
-
-    @property
-    def instruction_mask(self) -> Bool:
-        """[I, K] bool. Where the blocks of the real instructions have labels."""
-        sizes = self.inputs.block_sizes[: self.num_blocks]
-        return np.repeat(self.mask, sizes, axis=0)
-
-
-class BatchShape(NamedTuple):
+class SequenceShape(NamedTuple):
     """How many of each the arrays of a batch hold, filled-up ones included."""
 
     tokens: int
@@ -138,28 +70,14 @@ class BatchShape(NamedTuple):
     blocks: int
     occurrences: int
 
-    def covers(self, other: BatchShape) -> bool:
-        """Answers whether a batch of another shape can be filled up to this one."""
-        return all(mine >= its for mine, its in zip(self, other, strict=True))
 
-    def grown_to_cover(self, other: BatchShape) -> BatchShape:
-        """Returns this shape, doubled until it covers another: few shapes, so little is compiled."""
-        shape = self
-        while not shape.covers(other):
-            shape = BatchShape(*(2 * max(size, 16) for size in shape))
-        return shape
+SequenceBatch = Batch[SequenceInputs]
 
 
-def roomy_shape(shapes: Iterable[BatchShape], margin: float = 1.1) -> BatchShape:
-    """Returns a shape that covers some shapes and a little more; its sizes are multiples of 16, as of the chunks."""
-    largest = np.max(np.array(list(shapes)), axis=0)
-    return BatchShape(*(int(-(-size * margin // 16)) * 16 for size in largest))
-
-
-def shape_of(batch: SequenceBatch) -> BatchShape:
+def shape_of(batch: SequenceBatch) -> SequenceShape:
     """Returns the shape of a batch."""
     inputs = batch.inputs
-    return BatchShape(
+    return SequenceShape(
         tokens=len(inputs.tokens),
         token_nodes=len(inputs.token_trie.parents),
         instructions=len(inputs.instruction_nodes),
@@ -187,8 +105,8 @@ def make_batch(
         The batch.
     """
     sizes = encoded.block_sizes[block_indices]
-    splits = _splits(sizes)
-    occurrences = _flat_positions(encoded.block_splits[block_indices], sizes)  # [I]
+    splits = splits_of(sizes)
+    occurrences = flat_positions(encoded.block_splits[block_indices], sizes)  # [I]
     instruction_ids = encoded.instruction_ids[occurrences]
     if options.injection_probability > 0:
         tokens, token_splits, symbols = _inject(encoded, instruction_ids, options.injection_probability, random)
@@ -208,67 +126,37 @@ def make_batch(
         instruction_blocks=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes) if options.seq2seq else None,
         block_sizes=sizes.astype(np.int32),
     )
-    label_random = _needed(random) if options.random_labels else None
+    label_random = needed(random) if options.random_labels else None
     expected, mask = draw_labels(encoded, block_indices, label_random)
     deltas = draw_deltas(encoded, occurrences, splits, label_random) if options.seq2seq else None
-    return SequenceBatch(inputs, SequenceTargets(expected, mask, deltas), len(sizes), len(symbols))
+    return SequenceBatch(inputs, Targets(expected, mask, deltas), len(sizes), len(symbols))
 
 
-def fill_up(batch: SequenceBatch, shape: BatchShape) -> SequenceBatch:
+def fill_up(batch: SequenceBatch, shape: SequenceShape) -> SequenceBatch:
     """Fills a batch up to a shape that covers its own."""
     inputs, targets = batch.inputs, batch.targets
     num_outputs = shape.blocks if inputs.instruction_blocks is None else shape.occurrences
     directions = tuple(
-        Direction(_fill_trie(trie, shape.block_nodes), _fill(nodes, num_outputs, 0))
-        for trie, nodes in inputs.directions
+        Direction(_fill_trie(trie, shape.block_nodes), fill(nodes, num_outputs, 0)) for trie, nodes in inputs.directions
     )
     filled_inputs = SequenceInputs(
-        tokens=_fill(inputs.tokens, shape.tokens, inputs.tokens[0]),
+        tokens=fill(inputs.tokens, shape.tokens, inputs.tokens[0]),
         token_trie=_fill_trie(inputs.token_trie, shape.token_nodes),
-        instruction_nodes=_fill(inputs.instruction_nodes, shape.instructions, 0),
+        instruction_nodes=fill(inputs.instruction_nodes, shape.instructions, 0),
         directions=directions,
-        instruction_blocks=_fill_optional(inputs.instruction_blocks, shape.occurrences, -1),
-        block_sizes=_fill(inputs.block_sizes, shape.blocks, 0),
+        instruction_blocks=fill_optional(inputs.instruction_blocks, shape.occurrences, -1),
+        block_sizes=fill(inputs.block_sizes, shape.blocks, 0),
     )
-    filled_targets = SequenceTargets(
-        expected=_fill(targets.expected, shape.blocks, -1),
-        mask=_fill(targets.mask, shape.blocks, False),
-        expected_deltas=_fill_optional(targets.expected_deltas, shape.occurrences, 0),
+    filled_targets = Targets(
+        expected=fill(targets.expected, shape.blocks, -1),
+        mask=fill(targets.mask, shape.blocks, False),
+        expected_deltas=fill_optional(targets.expected_deltas, shape.occurrences, 0),
     )
     return batch._replace(inputs=filled_inputs, targets=filled_targets)
 
 
-def _fill(values: np.ndarray, size: int, value: float) -> np.ndarray:
-    filled = np.full((size, *values.shape[1:]), value, dtype=values.dtype)
-    filled[: len(values)] = values
-    return filled
-
-
-def _fill_optional(values: np.ndarray | None, size: int, value: float) -> np.ndarray | None:
-    return None if values is None else _fill(values, size, value)
-
-
 def _fill_trie(trie: PrefixTrie, num_nodes: int) -> PrefixTrie:
-    return PrefixTrie(_fill(trie.symbols, num_nodes, 0), _fill(trie.parents, num_nodes, 0), trie.num_chunks)
-
-
-def _needed(random: np.random.Generator | None) -> np.random.Generator:
-    if random is None:
-        raise ValueError("random labels and injected tokens need a random generator")
-    return random
-
-
-def _splits(sizes: Int64) -> Int64:
-    splits = np.zeros(len(sizes) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=splits[1:])
-    return splits
-
-
-def _flat_positions(starts: Int64, sizes: Int64) -> Int64:
-    """Lists the positions of several ranges, one range behind the other."""
-    own_starts = np.cumsum(sizes) - sizes
-    positions: Int64 = np.arange(int(sizes.sum())) + np.repeat(starts - own_starts, sizes)
-    return positions
+    return PrefixTrie(fill(trie.symbols, num_nodes, 0), fill(trie.parents, num_nodes, 0), trie.num_chunks)
 
 
 def _look_up(encoded: EncodedBlocks, instruction_ids: Int32) -> tuple[Int32, Int64, Int32]:
@@ -276,7 +164,7 @@ def _look_up(encoded: EncodedBlocks, instruction_ids: Int32) -> tuple[Int32, Int
     ids, symbols = np.unique(instruction_ids, return_inverse=True)
     starts = encoded.instruction_splits[ids]
     lengths = encoded.instruction_splits[ids + 1] - starts
-    return encoded.instruction_tokens[_flat_positions(starts, lengths)], _splits(lengths), symbols.astype(np.int32)
+    return encoded.instruction_tokens[flat_positions(starts, lengths)], splits_of(lengths), symbols.astype(np.int32)
 
 
 def _inject(
@@ -288,8 +176,8 @@ def _inject(
         raise ValueError("injection needs a vocabulary with a replacement token")
     starts = encoded.instruction_splits[instruction_ids]
     lengths = encoded.instruction_splits[instruction_ids + 1] - starts
-    tokens = encoded.instruction_tokens[_flat_positions(starts, lengths)]
-    tokens = np.where(_needed(random).random(len(tokens)) < probability, np.int32(replacement), tokens)
+    tokens = encoded.instruction_tokens[flat_positions(starts, lengths)]
+    tokens = np.where(needed(random).random(len(tokens)) < probability, np.int32(replacement), tokens)
     # Sorted, so that instructions that still begin alike share their prefixes.
     inside = np.arange(lengths.max()) < lengths[:, None]  # [I, L]
     rows = np.full(inside.shape, -1, dtype=np.int32)
@@ -297,7 +185,7 @@ def _inject(
     order = np.lexsort(rows.T[::-1])
     symbols = np.empty(len(order), dtype=np.int32)
     symbols[order] = np.arange(len(order), dtype=np.int32)
-    return rows[order][inside[order]], _splits(lengths[order]), symbols
+    return rows[order][inside[order]], splits_of(lengths[order]), symbols
 
 
 def _read_forwards(
@@ -320,8 +208,8 @@ def _read_backwards(
 def _block_trie(symbols: Int32, splits: Int64, order: Int64) -> tuple[PrefixTrie, Int32]:
     """Builds the forest of blocks taken in the given order; nodes are told in the natural order of the instructions."""
     sizes = np.diff(splits)[order]
-    positions = _flat_positions(splits[:-1][order], sizes)
-    trie, sorted_nodes = build_prefix_trie(symbols[positions], _splits(sizes), BLOCK_CHUNK)
+    positions = flat_positions(splits[:-1][order], sizes)
+    trie, sorted_nodes = build_prefix_trie(symbols[positions], splits_of(sizes), BLOCK_CHUNK)
     nodes = np.empty_like(sorted_nodes)
     nodes[positions] = sorted_nodes
     return trie, nodes

@@ -64,7 +64,7 @@ class InstructionTable:
         """
         known = self._ids_by_key
         ids = []
-        for key, instruction in _keyed_instructions(block):
+        for key, instruction in keyed_instructions(block):
             instruction_id = known.get(key)
             if instruction_id is None:
                 instruction_id = known[key] = self._add(instruction)
@@ -81,7 +81,8 @@ class InstructionTable:
         return instruction_id
 
 
-def _keyed_instructions(block: AnyBlock) -> Iterator[tuple[Hashable, Any]]:
+def keyed_instructions(block: AnyBlock) -> Iterator[tuple[Hashable, Any]]:
+    """Yields the instructions of a block, dataclasses or messages, each with a key that equal ones share."""
     if isinstance(block, BasicBlockWithThroughputProto):
         block = block.basic_block
     elif isinstance(block, BasicBlockWithThroughput):

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
+from gematria_ops.encode.batch import Batch, BatchOptions, grown_to_cover, roomy_shape
 from gematria_ops.encode.batching import BatchSchedule
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
-from gematria_ops.encode.sequence_batch import (
-    BatchOptions,
-    BatchShape,
-    SequenceBatch,
-    fill_up,
-    make_batch,
-    roomy_shape,
-    shape_of,
-)
+from gematria_ops.encode.layouts import BatchLayout
 from gematria_ops.encode.tries import Int64
 from ops_common.seeding import stream
 
@@ -24,19 +18,24 @@ NUM_MEASURED_BATCHES = 32
 class TrainingBatches:
     """Makes the batch of any step.
 
-    Most batches have one and the same shape, so that a training step is compiled once. The shape comes from the batches
-    of the first steps, whatever step a training begins at: a resumed training sees the very arrays it would have seen.
+    Batches that are filled up have mostly one and the same shape, so that a training step is compiled once. The shape
+    comes from the batches of the first steps, whatever step a training begins at: a resumed training sees the very
+    arrays it would have seen.
 
     Args:
         encoded: The data set.
         schedule: Says which blocks each step sees.
+        layout: How batches are made.
         options: What a batch has to hold.
         seed: Of random labels and injected tokens; negative: different every time.
     """
 
-    def __init__(self, encoded: EncodedBlocks, schedule: BatchSchedule, options: BatchOptions, seed: int) -> None:
+    def __init__(
+        self, encoded: EncodedBlocks, schedule: BatchSchedule, layout: BatchLayout, options: BatchOptions, seed: int
+    ) -> None:
         self._encoded = encoded
         self._schedule = schedule
+        self._layout = layout
         self._options = options
         self._seed = seed
 
@@ -44,23 +43,26 @@ class TrainingBatches:
         """Returns the blocks of a step, in the order of the batch: [B] int64, positions in the encoded data set."""
         return self._schedule.block_indices(step)
 
-    def batch(self, step: int) -> SequenceBatch:
+    def batch(self, step: int) -> Batch[Any]:
         """Makes the batch of a step.
 
         Args:
             step: The optimiser updates done before this one, from 0.
 
         Returns:
-            The batch, filled up.
+            The batch, filled up if its layout says so.
         """
         batch = self._measured(step)
-        return fill_up(batch, self.shape.grown_to_cover(shape_of(batch)))
+        if self._layout.shape_of is None or self._layout.fill_up is None:
+            return batch
+        return self._layout.fill_up(batch, grown_to_cover(self.shape, self._layout.shape_of(batch)))
 
     @cached_property
-    def shape(self) -> BatchShape:
-        """The usual shape of a batch."""
-        return roomy_shape(shape_of(self._measured(step)) for step in range(NUM_MEASURED_BATCHES))
+    def shape(self) -> Any:
+        """The usual shape of a batch that is filled up."""
+        assert self._layout.shape_of is not None
+        return roomy_shape(self._layout.shape_of(self._measured(step)) for step in range(NUM_MEASURED_BATCHES))
 
-    def _measured(self, step: int) -> SequenceBatch:
+    def _measured(self, step: int) -> Batch[Any]:
         random = stream(self._seed, "batch contents", step)
-        return make_batch(self._encoded, self.block_indices(step), self._options, random)
+        return self._layout.make(self._encoded, self.block_indices(step), self._options, random)

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from gematria_ops.config import RunnerConfig
+from gematria_ops.config import AnyModelConfig, GraniteConfig, RnnType, RunnerConfig
 from gematria_ops.data.dataset import read_labelled_blocks, split_file
 from gematria_ops.data.merging import REPORT_NAME
 from gematria_ops.data.selecting import selection_for_evaluation
@@ -127,7 +127,11 @@ def evaluate_bundle(
 
 def short_name(config: RunnerConfig) -> str:
     """Names a model without a name by its kind and sizes, shorter than the automatic name of its predictions."""
-    model = config.model
+    model: AnyModelConfig = config.model
+    if isinstance(model, GraniteConfig):
+        kind = "GRANITE" if model.rnn_type is RnnType.NONE else f"GRANITE + {model.rnn_type.name}"
+        rounds = model.num_message_passing_iterations
+        return f"{kind}, size {model.node_embedding_size}, {rounds} rounds{', seq2seq' if model.seq2seq else ''}"
     sizes = (model.token_embedding_size, model.instruction_embedding_size, model.block_embedding_size)
     size = str(sizes[0]) if len(set(sizes)) == 1 else "/".join(map(str, sizes))
     kind = "Hierarchical LSTM, bidirectional" if model.bidirectional else "Hierarchical LSTM"

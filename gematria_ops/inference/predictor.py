@@ -7,7 +7,6 @@ sections 9.1 to 9.3, with the decisions of section 12.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,20 +20,24 @@ from numpy.typing import NDArray
 from gematria_ops.blocks.basic_block import BasicBlock
 from gematria_ops.blocks.throughput import BasicBlockThroughput, BasicBlockWithThroughput
 from gematria_ops.blocks.vocabulary import Vocabulary
-from gematria_ops.config import ModelConfig, RunnerConfig
+from gematria_ops.config import RunnerConfig
 from gematria_ops.data.dataset import read_blocks
 from gematria_ops.encode.batching import batches
 from gematria_ops.encode.encoded_blocks import EMPTY_BLOCK, UNKNOWN_TOKEN, EncodedBlocks, encode_blocks
+from gematria_ops.encode.layouts import annotation_names, graph_builder, layout_of, prediction_options
 from gematria_ops.encode.loading import load_vocabulary
-from gematria_ops.encode.sequence_batch import BatchOptions, make_batch
 from gematria_ops.encode.tokenizing import AnyBlock, InstructionTable, is_encodable, num_instructions
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
 from gematria_ops.formats.tfrecord import RecordWriter
 from gematria_ops.models.bundle import load_bundle
-from gematria_ops.models.ithemal import Ithemal
+from gematria_ops.models.factory import (
+    ThroughputModel,
+    build_model,
+    choose_threads,
+    default_model_name,
+    model_identity,
+)
 from gematria_ops.models.predict_step import PredictStep
-from gematria_ops.models.threads import use_one_thread_per_operation
-from ops_common.config import plain_values
 from ops_common.learning.checkpoints import restore_checkpoint
 from ops_common.progress import Progress
 
@@ -94,7 +97,7 @@ class Predictor:
     """
 
     def __init__(
-        self, model: Ithemal, vocabulary: Vocabulary, *, model_name: str = "", prefix_deltas: bool = False
+        self, model: ThroughputModel, vocabulary: Vocabulary, *, model_name: str = "", prefix_deltas: bool = False
     ) -> None:
         self.model = model
         self.vocabulary = vocabulary
@@ -102,7 +105,7 @@ class Predictor:
         self.num_unpredicted: Counter[str] = Counter()
         self._prefix_deltas = prefix_deltas
         self._step = PredictStep(model)
-        self._options = BatchOptions(bidirectional=model.config.bidirectional, seq2seq=model.config.seq2seq)
+        self._layout, self._options = layout_of(model.config), prediction_options(model.config)
         self._known = InstructionTable(vocabulary)
 
     @classmethod
@@ -113,13 +116,13 @@ class Predictor:
             ConfigError: The checkpoint belongs to another model, other tasks, or another vocabulary.
             ArtifactError: There is no such checkpoint, or it is torn.
         """
-        use_one_thread_per_operation()
+        choose_threads(config.model)
         vocabulary = load_vocabulary(config)
-        model = Ithemal(config.model, len(vocabulary), config.task_names(), config.random_seed)
+        model = build_model(config, vocabulary, annotation_names(config))
         restore_checkpoint(
             Path(config.checkpoint.file),
             model.variables_by_name(),
-            model_identity(config.model, config.task_names(), vocabulary),
+            model_identity(config.model, config.task_names(), vocabulary, model.annotation_names),
             weights_only=True,
         )
         name, deltas = config.output.model_name or "", config.output.prefix_deltas
@@ -132,7 +135,6 @@ class Predictor:
         Raises:
             ArtifactError: The folder is no bundle, or a file in it is not the one that was written.
         """
-        use_one_thread_per_operation()
         bundle = load_bundle(folder)
         output = bundle.config.output
         return cls(
@@ -157,7 +159,7 @@ class Predictor:
         deltas = np.empty((len(encoded.instruction_ids), num_tasks), np.float32) if self.model.config.seq2seq else None
         for start in range(0, len(order), max_blocks_in_batch):
             indices = order[start : start + max_blocks_in_batch]
-            output[indices], answered = self._step(make_batch(encoded, indices, self._options))
+            output[indices], answered = self._step(self._layout.make(encoded, indices, self._options, None))
             if deltas is not None and answered is not None:
                 starts, sizes = encoded.block_splits[indices], encoded.block_sizes[indices]
                 deltas[np.concatenate([np.arange(s, s + n) for s, n in zip(starts, sizes)])] = answered
@@ -235,8 +237,9 @@ class Predictor:
         readable = [block for block, is_valid in zip(blocks, valid, strict=True) if is_valid]
         if not readable:
             return [()] * len(blocks)
-        encoded = encode_blocks(readable, self.vocabulary, table=self._known)
-        batch = make_batch(encoded, np.arange(encoded.num_blocks), self._options)
+        graphs = graph_builder(self.model.config, self.vocabulary, self.model.annotation_names)
+        encoded = encode_blocks(readable, self.vocabulary, table=self._known, graphs=graphs)
+        batch = self._layout.make(encoded, np.arange(encoded.num_blocks), self._options, None)
         answers = iter(self._throughputs(encoded, *self._step(batch)))
         return [next(answers) if is_valid else () for is_valid in valid]
 
@@ -280,23 +283,3 @@ def predict_files(config: RunnerConfig) -> PredictSummary:
     for reason, count in predictor.num_unpredicted.items():
         logger.warning("%d blocks passed through without a prediction: %s", count, reason)
     return PredictSummary(output_file, num_blocks, dict(predictor.num_unpredicted))
-
-
-def model_identity(config: ModelConfig, task_names: Sequence[str], vocabulary: Vocabulary) -> dict[str, Any]:
-    """Return what has to be equal for weights to make sense; stands in the record of each checkpoint."""
-    digest = hashlib.sha256("\n".join(vocabulary.tokens).encode("utf-8")).hexdigest()
-    return {
-        "model": {"kind": "sequence", **plain_values(config)},
-        "task_names": list(task_names),
-        "vocabulary": {"num_tokens": len(vocabulary), "sha256": digest},
-    }
-
-
-def default_model_name(config: ModelConfig) -> str:
-    """Return the public implementation's automatic name of a sequence model (there is no comma after use_deltas)."""
-    return (
-        f"HierarchicalLSTM: use_deltas={config.seq2seq} token_embedding_size={config.token_embedding_size}, "
-        f"instruction_embedding_size={config.instruction_embedding_size}, "
-        f"block_embedding_size={config.block_embedding_size}, bidirectional={config.bidirectional}, "
-        f"output_layers={config.output_layers}, task_output_layers={config.task_output_layers}"
-    )

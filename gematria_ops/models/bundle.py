@@ -3,7 +3,7 @@
 weights.data-00000-of-00001, weights.index   weights only, TensorFlow's name-based format
 tokens.txt                                   the vocabulary, structural tokens included, in index order
 config.json                                  the settings of the training
-manifest.json                                written last: SHA-256 of the others, step, task names
+manifest.json                                written last: SHA-256 of the others, step, names of tasks and annotations
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from gematria_ops.blocks.vocabulary import Vocabulary
-from gematria_ops.config import RunnerConfig
-from gematria_ops.models.ithemal import Ithemal
+from gematria_ops.config import RunnerConfig, runner_config
+from gematria_ops.models.factory import ThroughputModel, build_model
 from ops_common.artifacts import (
     MANIFEST_NAME,
     atomic_folder,
@@ -24,7 +24,7 @@ from ops_common.artifacts import (
     write_json,
     write_manifest,
 )
-from ops_common.config import build_config, plain_values
+from ops_common.config import plain_values
 from ops_common.errors import ArtifactError
 from ops_common.learning.checkpoints import DATA_SUFFIX, INDEX_SUFFIX, restore_matching, write_variables
 
@@ -44,7 +44,7 @@ class Bundle:
         global_step: Updates behind the weights.
     """
 
-    model: Ithemal
+    model: ThroughputModel
     vocabulary: Vocabulary
     config: RunnerConfig
     global_step: int
@@ -67,6 +67,7 @@ def save_bundle(folder: Path, bundle: Bundle) -> None:
             kind="gematria bundle",
             global_step=bundle.global_step,
             task_names=list(bundle.config.task_names()),
+            annotation_names=list(bundle.model.annotation_names),
         )
 
 
@@ -102,10 +103,10 @@ def load_bundle(folder: Path) -> Bundle:
     manifest = verify_manifest(folder)
     if manifest.get("kind") != "gematria bundle":
         raise ArtifactError(f"{folder / MANIFEST_NAME} is not the manifest of a model bundle", "give a bundle's folder")
-    config = build_config(RunnerConfig, read_json(folder / CONFIG_NAME), where=str(folder / CONFIG_NAME))
+    config = runner_config(read_json(folder / CONFIG_NAME), where=str(folder / CONFIG_NAME))
     replacement = config.tokens.out_of_vocabulary_replacement_token
     vocabulary = Vocabulary.from_file(folder / TOKENS_NAME, replacement)
-    model = Ithemal(config.model, len(vocabulary), config.task_names(), config.random_seed)
+    model = build_model(config, vocabulary, [str(name) for name in manifest.get("annotation_names", ())])
     restored = restore_matching(folder / WEIGHTS_NAME, model.variables_by_name())
     stored = tf.train.load_checkpoint(str(folder / WEIGHTS_NAME)).get_variable_to_shape_map()
     surplus = {name: "the model has no such variable" for name in sorted({*stored} - {*restored.loaded})}

@@ -11,26 +11,14 @@ Specification section 8.3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from gematria_ops.config import ModelConfig
 from gematria_ops.encode.sequence_batch import BLOCK_CHUNK, TOKEN_CHUNK, SequenceInputs
 from gematria_ops.models.layers import EMBEDDING_LIMIT, Dense, Lstm, VariableStore
-
-
-class ModelOutput(NamedTuple):
-    """What a model answers.
-
-    Attributes:
-        output: [B, K] float32. Cycles per iteration of each block, for each task.
-        deltas: [I, K] float32. What each instruction adds; None unless seq2seq.
-    """
-
-    output: tf.Tensor
-    deltas: tf.Tensor | None
+from gematria_ops.models.output import ModelOutput
 
 
 class Ithemal(tf.Module):  # type: ignore[misc]
@@ -51,7 +39,9 @@ class Ithemal(tf.Module):  # type: ignore[misc]
         if num_tokens <= 0 or not task_names:
             raise ValueError(f"a model needs tokens and tasks, not {num_tokens} and {list(task_names)}")
         self.config = config
+        self.num_tokens = num_tokens
         self.task_names = tuple(task_names)
+        self.annotation_names: tuple[str, ...] = ()
         self._store = store = VariableStore(seed)
         token_size, instruction_size = config.token_embedding_size, config.instruction_embedding_size
         block_size = config.block_embedding_size // 2
@@ -67,6 +57,10 @@ class Ithemal(tf.Module):  # type: ignore[misc]
     def variables_by_name(self) -> dict[str, tf.Variable]:
         """Returns all variables under their names in a checkpoint, in a fixed order. All are trainable."""
         return dict(self._store.by_name)
+
+    def variable_groups(self) -> Mapping[str, Sequence[str]]:
+        """Returns the groups of variables that can be trained alone: there is none."""
+        return {}
 
     def __call__(self, inputs: SequenceInputs) -> ModelOutput:
         """Predicts.

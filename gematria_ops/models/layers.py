@@ -38,17 +38,22 @@ class VariableStore:
         """Adds a kernel drawn from uniform(-l, l) with l = sqrt(6 / (rows + columns)); Glorot and Bengio, 2010."""
         return self.uniform(name, shape, math.sqrt(6 / sum(shape)))
 
-    def glorot_normal_bias(self, name: str, size: int) -> tf.Variable:
-        """Adds a bias drawn as Keras' glorot_normal draws a vector.
+    def glorot_normal(self, name: str, shape: tuple[int, int]) -> tf.Variable:
+        """Adds a kernel or table drawn as Keras' glorot_normal draws one: variance 2 / (rows + columns)."""
+        return self._add(name, self._truncated_normal(name, shape, math.sqrt(2 / sum(shape))))
 
-        A normal distribution cut off at two standard deviations, then of variance 2 / (fan in + fan out) = 1 / size.
-        """
+    def glorot_normal_bias(self, name: str, size: int) -> tf.Variable:
+        """Adds a bias drawn likewise; both fans of a vector are its length, so the variance is 1 / size."""
+        return self._add(name, self._truncated_normal(name, (size,), math.sqrt(1 / size)))
+
+    def _truncated_normal(self, name: str, shape: tuple[int, ...], deviation: float) -> np.ndarray:
+        """Draws from a normal distribution cut off at two standard deviations, scaled to the given deviation."""
         random = self._random(name)
-        values = random.standard_normal(size)
+        values = random.standard_normal(shape)
         while (outside := np.abs(values) > 2).any():
             values[outside] = random.standard_normal(int(outside.sum()))
         # The deviation of a standard normal distribution cut off at two.
-        return self._add(name, values / 0.87962566103423978 / math.sqrt(size))
+        return values / 0.87962566103423978 * deviation
 
     def orthogonal(self, name: str, shape: tuple[int, int]) -> tf.Variable:
         """Adds a matrix with orthonormal rows or columns, uniform among those; Saxe et al., 2013."""

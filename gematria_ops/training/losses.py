@@ -14,9 +14,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gematria_ops.config import ErrorNormalization, LossConfig, LossType
+from gematria_ops.encode.batch import Inputs, Targets
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
-from gematria_ops.encode.sequence_batch import SequenceInputs, SequenceTargets
-from gematria_ops.models.ithemal import ModelOutput
+from gematria_ops.models.output import ModelOutput
 from ops_common.errors import DataError
 
 
@@ -96,7 +96,7 @@ def compute_losses(
     return Losses(loss, tf.where(present, means, tf.fill(tf.shape(means), np.float32(np.nan))))
 
 
-def batch_losses(answer: ModelOutput, inputs: SequenceInputs, targets: SequenceTargets, config: LossConfig) -> Losses:
+def batch_losses(answer: ModelOutput, inputs: Inputs, targets: Targets, config: LossConfig) -> Losses:
     """Computes the training losses of a batch: on contributions if the model gives them and the config says so.
 
     Args:
@@ -109,7 +109,7 @@ def batch_losses(answer: ModelOutput, inputs: SequenceInputs, targets: SequenceT
         The losses.
     """
     blocks = inputs.instruction_blocks
-    if blocks is None or not config.use_seq2seq_loss:
+    if answer.deltas is None or blocks is None or not config.use_seq2seq_loss:
         return compute_losses(
             answer.output, targets.expected, targets.mask, config.loss_type, config.loss_normalization
         )

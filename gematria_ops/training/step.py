@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from gematria_ops.config import LossConfig
-from gematria_ops.encode.sequence_batch import SequenceBatch, SequenceInputs, SequenceTargets
-from gematria_ops.models.ithemal import Ithemal, ModelOutput
+from gematria_ops.encode.batch import Batch, Inputs, Targets
+from gematria_ops.models.factory import ThroughputModel, is_compiled_with_xla
+from gematria_ops.models.output import ModelOutput
 from gematria_ops.models.predict_step import input_signature, real_rows
 from gematria_ops.training.losses import Losses, batch_losses
 
@@ -41,34 +43,47 @@ class StepResult(NamedTuple):
 class TrainStep:
     """Updates a model's weights with one batch at a time.
 
-    Losses and gradients are one XLA program for each shape of batches; the optimiser runs behind it in the same call.
+    Losses and gradients of a sequence model are one XLA program for each shape of batches; the optimiser runs behind it
+    in the same call.
 
     Args:
         model: The model.
         loss: What is minimised.
         optimizer: Turns gradients into updates.
-        use_xla: Compile losses and gradients with XLA. Without, a step is slower, and the first one comes sooner.
+        variables: The variables to train, by name; None: all.
+        use_xla: Compile losses and gradients with XLA; None: as is best for the kind of model.
+        dropout: Batches hold a seed for dropout.
     """
 
-    def __init__(self, model: Ithemal, loss: LossConfig, optimizer: AppliesGradients, *, use_xla: bool = True) -> None:
+    def __init__(
+        self,
+        model: ThroughputModel,
+        loss: LossConfig,
+        optimizer: AppliesGradients,
+        *,
+        variables: Mapping[str, tf.Variable] | None = None,
+        use_xla: bool | None = None,
+        dropout: bool = False,
+    ) -> None:
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
-        self._variables = list(model.variables_by_name().values())
+        self._variables = list((model.variables_by_name() if variables is None else variables).values())
+        use_xla = is_compiled_with_xla(model.config) if use_xla is None else use_xla
         self._gradients = tf.function(self.gradients, jit_compile=use_xla, autograph=False)
         # Traced here, once: the sizes of all arrays are open.
         self._compiled = tf.function(self._update, autograph=False).get_concrete_function(
-            input_signature(model.config), target_signature(model)
+            input_signature(model, dropout=dropout), target_signature(model)
         )
 
-    def __call__(self, batch: SequenceBatch) -> StepResult:
+    def __call__(self, batch: Batch[Any]) -> StepResult:
         """Does one update."""
         losses, answer = self._compiled(batch.inputs, batch.targets)
         output, deltas = real_rows(answer, batch)
         return StepResult(float(losses.loss), losses.task_losses.numpy(), output, deltas)
 
     def gradients(
-        self, inputs: SequenceInputs, targets: SequenceTargets
+        self, inputs: Inputs, targets: Targets
     ) -> tuple[list[tf.Tensor | tf.IndexedSlices], Losses, ModelOutput]:
         """Returns the gradient of each variable, the losses, and what the model answered. Not compiled."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -77,16 +92,16 @@ class TrainStep:
             losses = batch_losses(answer, inputs, targets, self._loss)
         return tape.gradient(losses.loss, self._variables), losses, answer
 
-    def _update(self, inputs: SequenceInputs, targets: SequenceTargets) -> tuple[Losses, ModelOutput]:
+    def _update(self, inputs: Inputs, targets: Targets) -> tuple[Losses, ModelOutput]:
         gradients, losses, answer = self._gradients(inputs, targets)
         self._optimizer.apply(gradients, self._variables)
         return losses, answer
 
 
-def target_signature(model: Ithemal) -> SequenceTargets:
+def target_signature(model: ThroughputModel) -> Targets:
     """Describes the targets of a model to ``tf.function``."""
     num_tasks = len(model.task_names)
-    return SequenceTargets(
+    return Targets(
         expected=tf.TensorSpec([None, num_tasks], tf.float32, "expected"),
         mask=tf.TensorSpec([None, num_tasks], tf.bool, "mask"),
         expected_deltas=tf.TensorSpec([None, num_tasks], tf.float32, "expected_deltas")

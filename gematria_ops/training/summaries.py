@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gematria_ops.encode.sequence_batch import SequenceBatch
+from gematria_ops.encode.batch import Batch
 from gematria_ops.inference.metrics import spearman_correlation
 from gematria_ops.training.losses import error_statistics
 from gematria_ops.training.step import StepResult
@@ -101,7 +102,7 @@ class TrainingEpochStats:
         return "".join(f", {rank}%: {_vector(row)}" for rank, row in zip(self.percentile_ranks, rows))
 
 
-def step_statistics(step: int, batch: SequenceBatch, result: StepResult, ranks: Sequence[int]) -> TrainingEpochStats:
+def step_statistics(step: int, batch: Batch[Any], result: StepResult, ranks: Sequence[int]) -> TrainingEpochStats:
     """Compute the statistics of a step from what the model answered before its update."""
     blocks = error_statistics(result.output, batch.expected, batch.mask, ranks)
     deltas = None
@@ -139,7 +140,7 @@ class SummaryWriter:
         self._writer = tf.summary.create_file_writer(str(folder)) if folder is not None else None
         self._last: tuple[int, float] | None = None
 
-    def write(self, stats: TrainingEpochStats, batch: SequenceBatch, result: StepResult, learning_rate: float) -> None:
+    def write(self, stats: TrainingEpochStats, batch: Batch[Any], result: StepResult, learning_rate: float) -> None:
         """Write all scalars of a step and flush them, so that they survive a kill."""
         if self._writer is None:
             return

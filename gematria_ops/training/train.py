@@ -1,4 +1,4 @@
-"""Training of a sequence model, from settings to checkpoints and a bundle.
+"""Training of a model, from settings to checkpoints and a bundle.
 
 files -> labelled blocks -> encoded once -> model, loss, optimiser -> ops_common.learning.fit -> bundle
 """
@@ -16,13 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from gematria_ops.config import RunnerConfig
-from gematria_ops.config.readiness import check_sequence_model
+from gematria_ops.config.readiness import check_runner
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
 from gematria_ops.encode.loading import BlockLoader
 from gematria_ops.models.bundle import Bundle, save_bundle
-from gematria_ops.models.threads import use_one_thread_per_operation
+from gematria_ops.models.factory import choose_threads
 from gematria_ops.training.starting_point import copy_resume_folder
-from gematria_ops.training.workload import SequenceTraining, Validation
+from gematria_ops.training.workload import ModelTraining, Validation
 from ops_common.learning.checkpoints import CheckpointStore
 from ops_common.learning.fit import Plan, fit
 from ops_common.learning.pace import Cadence, FitSummary
@@ -80,8 +80,8 @@ def train(
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
     """
     started = time.monotonic()
-    check_sequence_model(config)
-    use_one_thread_per_operation()
+    check_runner(config)
+    choose_threads(config.model)
     np.set_printoptions(edgeitems=config.summary.numpy_print_edgeitems)
     tf.debugging.set_log_device_placement(config.distributed.log_device_placement)
     if config.summary.run_tf_profiler:
@@ -90,7 +90,7 @@ def train(
 
     with BlockLoader(config) if blocks is None else nullcontext(blocks) as loader:
         vocabulary = loader.vocabulary
-        training = SequenceTraining(config, vocabulary, loader.load)
+        training = ModelTraining(config, vocabulary, loader.load)
     checkpoints = None
     if config.checkpoint.directory:
         folder = Path(config.checkpoint.directory)

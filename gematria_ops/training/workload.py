@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,31 @@ import numpy as np
 import tensorflow as tf
 
 from gematria_ops.blocks.vocabulary import Vocabulary
-from gematria_ops.config import RunnerConfig, ThroughputSelection
+from gematria_ops.config import RunnerConfig
+from gematria_ops.config.runner import spell
 from gematria_ops.data.selecting import selection_for_evaluation
+from gematria_ops.encode.batch import Batch
 from gematria_ops.encode.batching import BatchSchedule
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
+from gematria_ops.encode.layouts import annotation_names, layout_of, training_options
 from gematria_ops.encode.loading import load_encoded_blocks
-from gematria_ops.encode.sequence_batch import BatchOptions, SequenceBatch
 from gematria_ops.encode.training_batches import TrainingBatches
 from gematria_ops.inference.metrics import mean_absolute_percentage_error, usable_rows
-from gematria_ops.inference.predictor import Predictor, model_identity
-from gematria_ops.models.ithemal import Ithemal
+from gematria_ops.inference.predictor import Predictor
+from gematria_ops.models.factory import ThroughputModel, build_model, model_identity
 from gematria_ops.training.losses import check_labels
 from gematria_ops.training.optimizers import Optimizer
 from gematria_ops.training.starting_point import warm_start
 from gematria_ops.training.step import StepResult, TrainStep
 from gematria_ops.training.summaries import SummaryWriter, step_statistics
+from ops_common.errors import ConfigError
 from ops_common.seeding import derived_seed
 
 logger = logging.getLogger(__name__)
 
 
-class SequenceTraining:
-    """A sequence model with its data: the workload of ``ops_common.learning.fit``.
+class ModelTraining:
+    """A model with its data: the workload of ``ops_common.learning.fit``.
 
     Args:
         config: All settings.
@@ -42,15 +45,17 @@ class SequenceTraining:
 
     Raises:
         DataError: What ``load_blocks`` raises; or the labels cannot be trained on.
+        ConfigError: There is no such group of variables.
     """
 
     def __init__(self, config: RunnerConfig, vocabulary: Vocabulary, load_blocks: Callable[[], EncodedBlocks]) -> None:
         self._config = config
         seed = config.random_seed
-        self.model = Ithemal(config.model, len(vocabulary), config.task_names(), seed)
-        weights = self.model.variables_by_name()
-        self._optimizer = Optimizer(config.optimizer, weights, derived_seed(seed, "learning rate"))
-        self._step = TrainStep(self.model, config.loss, self._optimizer)
+        self.model = build_model(config, vocabulary, annotation_names(config))
+        trained = trained_variables(self.model, config.optimizer.trained_variables)
+        self._optimizer = Optimizer(config.optimizer, trained, derived_seed(seed, "learning rate"))
+        options = training_options(config)
+        self._step = TrainStep(self.model, config.loss, self._optimizer, variables=trained, dropout=options.dropout)
         self.encoded = encoded = load_blocks()
         check_labels(encoded, config.task_names(), config.loss)
         limits = config.batch
@@ -59,19 +64,14 @@ class SequenceTraining:
         )
         if schedule.num_skipped:
             logger.warning("%d blocks are in no batch: over the instruction limit", schedule.num_skipped)
-        options = BatchOptions(
-            bidirectional=config.model.bidirectional,
-            seq2seq=config.model.seq2seq,
-            random_labels=config.input.throughput_selection is ThroughputSelection.RANDOM,
-            injection_probability=config.tokens.out_of_vocabulary_injection_probability,
-        )
-        self._batches = TrainingBatches(encoded, schedule, options, seed)
+        self._batches = TrainingBatches(encoded, schedule, layout_of(config.model), options, seed)
         folder = config.summary.directory
         self._summaries = SummaryWriter(Path(folder) if folder else None, config.task_names())
 
     def identity(self) -> dict[str, Any]:
         """Return what a checkpoint must have in common with this training."""
-        identity = model_identity(self._config.model, self._config.task_names(), self.encoded.vocabulary)
+        model = self.model
+        identity = model_identity(model.config, model.task_names, self.encoded.vocabulary, model.annotation_names)
         return {**identity, "optimizer_type": self._config.optimizer.optimizer_type.name}
 
     def warm_start(self) -> None:
@@ -82,25 +82,25 @@ class SequenceTraining:
         """Return weights, slots and global step."""
         return {**self.model.variables_by_name(), **self._optimizer.variables_by_name()}
 
-    def make_batch(self, step: int) -> SequenceBatch:
+    def make_batch(self, step: int) -> Batch[Any]:
         """Make the batch of the update after ``step`` updates, from seed and step alone."""
         return self._batches.batch(step)
 
-    def train_step(self, batch: SequenceBatch) -> StepResult:
+    def train_step(self, batch: Batch[Any]) -> StepResult:
         """Do one update."""
         return self._step(batch)
 
-    def num_samples(self, batch: SequenceBatch) -> int:
+    def num_samples(self, batch: Batch[Any]) -> int:
         """Return the number of blocks."""
         return batch.num_blocks
 
-    def describe_samples(self, step: int, batch: SequenceBatch) -> list[str]:
+    def describe_samples(self, step: int, batch: Batch[Any]) -> list[str]:
         """Name the blocks by position among the encoded ones and by fingerprint (SHA-256 of their tokens)."""
         del batch
         indices = self._batches.block_indices(step).tolist()
         return [f"block {index} ({_fingerprint(self.encoded, index)})" for index in indices]
 
-    def report(self, step: int, batch: SequenceBatch, outcome: StepResult) -> dict[str, float]:
+    def report(self, step: int, batch: Batch[Any], outcome: StepResult) -> dict[str, float]:
         """Log the statistics of a step and write them for TensorBoard."""
         stats = step_statistics(step, batch, outcome, self._config.loss.collected_percentile_ranks)
         # The rate of this step was the schedule at the step before.
@@ -115,7 +115,7 @@ class SequenceTraining:
 class Validation:
     """Error of the current weights on held-out blocks, for the learning curve."""
 
-    def __init__(self, config: RunnerConfig, model: Ithemal, vocabulary: Vocabulary) -> None:
+    def __init__(self, config: RunnerConfig, model: ThroughputModel, vocabulary: Vocabulary) -> None:
         selection = selection_for_evaluation(config.input.throughput_selection)
         changed = {
             "input": config.input.model_copy(update={"throughput_selection": selection, "drop_invalid_blocks": True})
@@ -136,6 +136,25 @@ class Validation:
             errors[f"validation_mape_percent_{name}"] = float("nan") if error is None else error
         logger.info("step %d, %d held-out blocks: %s", step, self._encoded.num_blocks, errors)
         return errors
+
+
+def trained_variables(model: ThroughputModel, groups: Sequence[str]) -> dict[str, tf.Variable]:
+    """Returns the variables of some groups, in the model's order; all variables if no group is named.
+
+    Raises:
+        ConfigError: The model has no such group; the message names those it has.
+    """
+    known = model.variable_groups()
+    for group in groups:
+        if group not in known:
+            raise ConfigError(
+                f"{spell('optimizer.trained_variables')}: the model has no group of variables {group!r}",
+                f"choose from {', '.join(known)}" if known else "leave it out: this kind of model has no groups",
+            )
+        if not known[group]:
+            raise ConfigError(f"{spell('optimizer.trained_variables')}: there is no variable in group {group!r}")
+    chosen = {name for group in groups for name in known[group]}
+    return {name: variable for name, variable in model.variables_by_name().items() if not groups or name in chosen}
 
 
 def _fingerprint(encoded: EncodedBlocks, index: int) -> str:

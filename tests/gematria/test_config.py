@@ -14,7 +14,7 @@ from gematria_ops.config import (
     OptimizerConfig,
     RunnerConfig,
 )
-from gematria_ops.config.readiness import check_sequence_model
+from gematria_ops.config.readiness import check_runner
 from ops_common.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -181,7 +181,7 @@ READY = ("tokens.file=t", "input.files=i", "checkpoint.directory=c")
 )
 def test_what_is_not_there_is_refused_by_name_and_with_advice(overrides: list[str], flag: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_sequence_model(settings(*READY, *overrides))
+        check_runner(settings(*READY, *overrides))
     assert f"({flag})" in caught.value.message
     assert caught.value.hint
 
@@ -197,15 +197,13 @@ def test_what_is_not_there_is_refused_by_name_and_with_advice(overrides: list[st
 )
 def test_what_an_action_needs_is_asked_for(overrides: list[str], flag: str) -> None:
     with pytest.raises(ConfigError, match=rf"\({flag}\) is required for the action (train|predict)"):
-        check_sequence_model(settings(*overrides))
+        check_runner(settings(*overrides))
 
 
 def test_what_an_action_needs_is_enough(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        check_sequence_model(settings(*READY))
-        check_sequence_model(
-            settings("tokens.file=t", "input.files=i", "action=predict", "output.file=o", "checkpoint.file=c")
-        )
+        check_runner(settings(*READY))
+        check_runner(settings("tokens.file=t", "input.files=i", "action=predict", "output.file=o", "checkpoint.file=c"))
     assert caplog.messages == []
 
 
@@ -219,5 +217,5 @@ def test_what_an_action_needs_is_enough(caplog: pytest.LogCaptureFixture) -> Non
 )
 def test_what_has_no_effect_is_warned_about(override: str, flag: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        check_sequence_model(settings(*READY, override))
+        check_runner(settings(*READY, override))
     assert [message for message in caplog.messages if flag in message] == caplog.messages != []

@@ -6,16 +6,15 @@ from numpy.testing import assert_array_equal
 
 from gematria_ops.blocks.basic_block import BasicBlock
 from gematria_ops.blocks.throughput import BasicBlockWithThroughput
+from gematria_ops.encode.batch import BatchOptions, grown_to_cover, is_covered, roomy_shape
 from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
 from gematria_ops.encode.sequence_batch import (
     BLOCK_CHUNK,
     TOKEN_CHUNK,
-    BatchOptions,
-    BatchShape,
     SequenceBatch,
+    SequenceShape,
     fill_up,
     make_batch,
-    roomy_shape,
     shape_of,
 )
 from gematria_ops.encode.tries import PrefixTrie
@@ -225,12 +224,12 @@ def test_filling_up(encoded: EncodedBlocks, seq2seq: bool) -> None:
 
 
 def test_shapes() -> None:
-    small, large = BatchShape(10, 100, 30, 40, 5, 0), BatchShape(12, 90, 30, 40, 5, 0)
+    small, large = SequenceShape(10, 100, 30, 40, 5, 0), SequenceShape(12, 90, 30, 40, 5, 0)
     roomy = roomy_shape([small, large])
-    assert roomy == BatchShape(16, 112, 48, 48, 16, 0)
+    assert roomy == SequenceShape(16, 112, 48, 48, 16, 0)
     assert all(size % TOKEN_CHUNK == size % BLOCK_CHUNK == 0 for size in roomy)
-    assert roomy.covers(small)
-    assert not small.covers(large)
-    assert roomy.grown_to_cover(large) == roomy
-    grown = roomy.grown_to_cover(BatchShape(10, 300, 30, 40, 5, 0))
-    assert grown == BatchShape(64, 448, 192, 192, 64, 64)
+    assert is_covered(small, roomy)
+    assert not is_covered(large, small)
+    assert grown_to_cover(roomy, large) == roomy
+    grown = grown_to_cover(roomy, SequenceShape(10, 300, 30, 40, 5, 0))
+    assert grown == SequenceShape(64, 448, 192, 192, 64, 64)

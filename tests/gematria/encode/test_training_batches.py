@@ -3,9 +3,11 @@
 import numpy as np
 from numpy.testing import assert_array_equal
 
+from gematria_ops.encode.batch import BatchOptions
 from gematria_ops.encode.batching import BatchSchedule
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
-from gematria_ops.encode.sequence_batch import BatchOptions, SequenceBatch, shape_of
+from gematria_ops.encode.layouts import SEQUENCES
+from gematria_ops.encode.sequence_batch import SequenceBatch, shape_of
 from gematria_ops.encode.training_batches import TrainingBatches
 from tests.gematria.encode.block_examples import random_encoded
 
@@ -13,7 +15,7 @@ OPTIONS = BatchOptions(bidirectional=True, seq2seq=True, random_labels=True, inj
 
 
 def training_batches(encoded: EncodedBlocks, seed: int = 1) -> TrainingBatches:
-    return TrainingBatches(encoded, BatchSchedule(encoded.block_sizes, 20, 1000, seed=seed), OPTIONS, seed)
+    return TrainingBatches(encoded, BatchSchedule(encoded.block_sizes, 20, 1000, seed=seed), SEQUENCES, OPTIONS, seed)
 
 
 def arrays(batch: SequenceBatch) -> list[np.ndarray]:

@@ -6,8 +6,9 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gematria_ops.config import ModelConfig
+from gematria_ops.encode.batch import BatchOptions, roomy_shape
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
-from gematria_ops.encode.sequence_batch import BatchOptions, SequenceBatch, fill_up, make_batch, roomy_shape, shape_of
+from gematria_ops.encode.sequence_batch import SequenceBatch, fill_up, make_batch, shape_of
 from gematria_ops.models.ithemal import Ithemal
 from gematria_ops.models.predict_step import PredictStep
 from tests.gematria.encode.block_examples import random_encoded

@@ -8,9 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from gematria_ops.blocks.basic_block import BasicBlock
 from gematria_ops.blocks.throughput import BasicBlockWithThroughput
 from gematria_ops.config import ErrorNormalization, LossConfig, LossType
+from gematria_ops.encode.batch import BatchOptions, roomy_shape
 from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
-from gematria_ops.encode.sequence_batch import BatchOptions, fill_up, make_batch, roomy_shape, shape_of
-from gematria_ops.models.ithemal import ModelOutput
+from gematria_ops.encode.sequence_batch import fill_up, make_batch, shape_of
+from gematria_ops.models.output import ModelOutput
 from gematria_ops.training.losses import (
     batch_losses,
     check_labels,

@@ -8,9 +8,11 @@ import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gematria_ops.config import ErrorNormalization, LossConfig, LossType, ModelConfig, OptimizerConfig
+from gematria_ops.encode.batch import BatchOptions
 from gematria_ops.encode.batching import BatchSchedule
 from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
-from gematria_ops.encode.sequence_batch import BatchOptions, SequenceBatch, make_batch
+from gematria_ops.encode.layouts import SEQUENCES
+from gematria_ops.encode.sequence_batch import SequenceBatch, make_batch
 from gematria_ops.encode.training_batches import TrainingBatches
 from gematria_ops.models.ithemal import Ithemal
 from gematria_ops.training.optimizers import Optimizer
@@ -91,7 +93,7 @@ def test_the_same_seed_gives_the_same_weights_bit_by_bit() -> None:
         model = build(MODES["both"], encoded, seed)
         step = TrainStep(model, LossConfig(), Optimizer(OptimizerConfig(), model.variables_by_name()))
         schedule = BatchSchedule(encoded.block_sizes, 20, 1000, seed=seed)
-        batches = TrainingBatches(encoded, schedule, options_for(MODES["both"]), seed)
+        batches = TrainingBatches(encoded, schedule, SEQUENCES, options_for(MODES["both"]), seed)
         for index in range(5):
             step(batches.batch(index))
         return values(model)

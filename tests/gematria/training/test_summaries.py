@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 from gematria_ops.blocks.vocabulary import Vocabulary
+from gematria_ops.encode.batch import BatchOptions
 from gematria_ops.encode.encoded_blocks import encode_blocks
-from gematria_ops.encode.sequence_batch import BatchOptions, SequenceBatch, make_batch
+from gematria_ops.encode.sequence_batch import SequenceBatch, make_batch
 from gematria_ops.training.step import StepResult
 from gematria_ops.training.summaries import SummaryWriter, TrainingEpochStats, step_statistics
 from tests.gematria.small_blocks import make_protos, write_data
