@@ -67,3 +67,10 @@ class RnnType(NamedEnum):
     NONE = 0
     LSTM = 1
     GRU = 2
+
+
+class MatmulPrecision(NamedEnum):
+    """In what precision the large matrix products of a training are computed."""
+
+    FLOAT32 = 1
+    BFLOAT16 = 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from gematria_ops.config.choices import Action
+from gematria_ops.config.choices import Action, MatmulPrecision
 from gematria_ops.config.runner import GraniteRunnerConfig, RunnerConfig, spell
 from ops_common.errors import ConfigError
 
@@ -37,6 +37,11 @@ _NOT_FOR_SEQUENCES: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
         "tokens.annotation_names_file",
         lambda config: bool(config.tokens.annotation_names_file),
         "sequence models do not read instruction annotations; leave it out",
+    ),
+    (
+        "matmul_precision",
+        lambda config: config.matmul_precision is not MatmulPrecision.FLOAT32,
+        "sequence models compute in FLOAT32: their products are too small to gain by less",
     ),
     (
         "optimizer.trained_variables",

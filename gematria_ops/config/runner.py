@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from gematria_ops.config import sections
-from gematria_ops.config.choices import Action, LearningRateScheduleType
+from gematria_ops.config.choices import Action, LearningRateScheduleType, MatmulPrecision
 from gematria_ops.config.graph_sections import GraniteConfig
 from ops_common.config import Section, build_config, fingerprint, load_config, read_toml, setting, walk_settings
 from ops_common.errors import ConfigError
@@ -29,6 +29,11 @@ class RunnerConfig(Section):
     )
     max_seconds: Annotated[float, Field(ge=0)] = setting(
         0.0, "gematria_training_max_seconds", "(ours) End the training after this many seconds; 0: no limit."
+    )
+    matmul_precision: MatmulPrecision = setting(
+        MatmulPrecision.FLOAT32,
+        "gematria_matmul_precision",
+        "(ours) Precision of a graph model's matrix products in training; BFLOAT16 is faster on many processors.",
     )
 
     model: sections.ModelConfig = sections.ModelConfig()

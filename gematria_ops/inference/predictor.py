@@ -33,11 +33,11 @@ from gematria_ops.models.bundle import load_bundle
 from gematria_ops.models.factory import (
     ThroughputModel,
     build_model,
-    choose_threads,
     default_model_name,
     model_identity,
 )
 from gematria_ops.models.predict_step import PredictStep
+from gematria_ops.models.threads import use_one_thread_per_operation
 from ops_common.learning.checkpoints import restore_checkpoint
 from ops_common.progress import Progress
 
@@ -116,7 +116,7 @@ class Predictor:
             ConfigError: The checkpoint belongs to another model, other tasks, or another vocabulary.
             ArtifactError: There is no such checkpoint, or it is torn.
         """
-        choose_threads(config.model)
+        use_one_thread_per_operation()
         vocabulary = load_vocabulary(config)
         model = build_model(config, vocabulary, annotation_names(config))
         restore_checkpoint(
@@ -135,6 +135,7 @@ class Predictor:
         Raises:
             ArtifactError: The folder is no bundle, or a file in it is not the one that was written.
         """
+        use_one_thread_per_operation()
         bundle = load_bundle(folder)
         output = bundle.config.output
         return cls(

@@ -13,7 +13,6 @@ from gematria_ops.config import AnyModelConfig, GraniteConfig, RnnType, RunnerCo
 from gematria_ops.models.granite import Granite
 from gematria_ops.models.ithemal import Ithemal
 from gematria_ops.models.output import ModelOutput
-from gematria_ops.models.threads import use_one_thread_per_operation
 from ops_common.config import plain_values
 from ops_common.errors import ConfigError
 
@@ -66,12 +65,6 @@ def build_model(config: RunnerConfig, vocabulary: Vocabulary, annotation_names: 
 def is_compiled_with_xla(model: AnyModelConfig) -> bool:
     """Answers whether a model's steps are XLA programs: the loops of sequence models win by it, large products not."""
     return not isinstance(model, GraniteConfig)
-
-
-def choose_threads(model: AnyModelConfig) -> None:
-    """Tells TensorFlow how many threads an operation of this model may use; before TensorFlow does anything."""
-    if not isinstance(model, GraniteConfig):
-        use_one_thread_per_operation()
 
 
 def model_identity(

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from gematria_ops.encode.graph_batch import GraphInputs
 from gematria_ops.models.layers import VariableStore
+from gematria_ops.models.precision import product
 
 LEAKY_SLOPE = 0.1
 
@@ -66,12 +67,12 @@ class Mlp:
         """Finishes from the sum of the parts' products: [N, first size] to [N, last size]."""
         values = products + self._layers[0][1]
         for kernel, bias in self._layers[1:]:
-            values = tf.matmul(tf.nn.leaky_relu(values, LEAKY_SLOPE), kernel) + bias
+            values = product(tf.nn.leaky_relu(values, LEAKY_SLOPE), kernel) + bias
         return values
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
         """Applies the layers to an input of one part."""
-        return self.rest(tf.matmul(values, self._layers[0][0]))
+        return self.rest(product(values, self._layers[0][0]))
 
 
 class GraphNetwork:
@@ -107,19 +108,19 @@ class GraphNetwork:
         num_blocks = tf.shape(state.graphs)[0]
         of_edges, of_nodes, of_graphs = self._graph_mlp.first()
         products = (
-            tf.matmul(tf.math.unsorted_segment_sum(edges, inputs.edge_blocks, num_blocks), of_edges)
-            + tf.matmul(tf.math.unsorted_segment_sum(nodes, inputs.node_blocks, num_blocks), of_nodes)
-            + tf.matmul(state.graphs, of_graphs)
+            product(tf.math.unsorted_segment_sum(edges, inputs.edge_blocks, num_blocks), of_edges)
+            + product(tf.math.unsorted_segment_sum(nodes, inputs.node_blocks, num_blocks), of_nodes)
+            + product(state.graphs, of_graphs)
         )
         return GraphState(nodes, edges, self._graph_mlp.rest(products))
 
     def _update_edges(self, state: GraphState, inputs: GraphInputs) -> tf.Tensor:
         of_edges, of_receivers, of_senders, of_graphs = self._edge_mlp.first()
         products = (
-            tf.matmul(state.edges, of_edges)
-            + tf.gather(tf.matmul(state.nodes, of_receivers), inputs.receivers)
-            + tf.gather(tf.matmul(state.nodes, of_senders), inputs.senders)
-            + tf.gather(tf.matmul(state.graphs, of_graphs), inputs.edge_blocks)
+            product(state.edges, of_edges)
+            + tf.gather(product(state.nodes, of_receivers), inputs.receivers)
+            + tf.gather(product(state.nodes, of_senders), inputs.senders)
+            + tf.gather(product(state.graphs, of_graphs), inputs.edge_blocks)
         )
         return self._edge_mlp.rest(products)
 
@@ -127,7 +128,7 @@ class GraphNetwork:
         num_nodes = tf.shape(state.nodes)[0]
         *of_sums, of_nodes, of_graphs = self._node_mlp.first()
         ends = (inputs.receivers, inputs.senders) if self._use_sent_edges else (inputs.receivers,)
-        products = tf.matmul(state.nodes, of_nodes) + tf.gather(tf.matmul(state.graphs, of_graphs), inputs.node_blocks)
+        products = product(state.nodes, of_nodes) + tf.gather(product(state.graphs, of_graphs), inputs.node_blocks)
         for kernel, nodes in zip(of_sums, ends, strict=True):
-            products += tf.matmul(tf.math.unsorted_segment_sum(edges, nodes, num_nodes), kernel)
+            products += product(tf.math.unsorted_segment_sum(edges, nodes, num_nodes), kernel)
         return self._node_mlp.rest(products)

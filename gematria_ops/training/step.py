@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gematria_ops.config import LossConfig
+from gematria_ops.config import LossConfig, MatmulPrecision
 from gematria_ops.encode.batch import Batch, Inputs, Targets
 from gematria_ops.models.factory import ThroughputModel, is_compiled_with_xla
 from gematria_ops.models.output import ModelOutput
+from gematria_ops.models.precision import products_in
 from gematria_ops.models.predict_step import input_signature, real_rows
 from gematria_ops.training.losses import Losses, batch_losses
 
@@ -53,6 +54,7 @@ class TrainStep:
         variables: The variables to train, by name; None: all.
         use_xla: Compile losses and gradients with XLA; None: as is best for the kind of model.
         dropout: Batches hold a seed for dropout.
+        precision: Of the large matrix products.
     """
 
     def __init__(
@@ -64,10 +66,12 @@ class TrainStep:
         variables: Mapping[str, tf.Variable] | None = None,
         use_xla: bool | None = None,
         dropout: bool = False,
+        precision: MatmulPrecision = MatmulPrecision.FLOAT32,
     ) -> None:
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
+        self._precision = precision
         self._variables = list((model.variables_by_name() if variables is None else variables).values())
         use_xla = is_compiled_with_xla(model.config) if use_xla is None else use_xla
         self._gradients = tf.function(self.gradients, jit_compile=use_xla, autograph=False)
@@ -88,7 +92,8 @@ class TrainStep:
         """Returns the gradient of each variable, the losses, and what the model answered. Not compiled."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._variables)
-            answer = self._model(inputs)
+            with products_in(self._precision):
+                answer = self._model(inputs)
             losses = batch_losses(answer, inputs, targets, self._loss)
         return tape.gradient(losses.loss, self._variables), losses, answer
 

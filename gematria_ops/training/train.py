@@ -20,7 +20,7 @@ from gematria_ops.config.readiness import check_runner
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
 from gematria_ops.encode.loading import BlockLoader
 from gematria_ops.models.bundle import Bundle, save_bundle
-from gematria_ops.models.factory import choose_threads
+from gematria_ops.models.threads import use_one_thread_per_operation
 from gematria_ops.training.starting_point import copy_resume_folder
 from gematria_ops.training.workload import ModelTraining, Validation
 from ops_common.learning.checkpoints import CheckpointStore
@@ -81,7 +81,7 @@ def train(
     """
     started = time.monotonic()
     check_runner(config)
-    choose_threads(config.model)
+    use_one_thread_per_operation()
     np.set_printoptions(edgeitems=config.summary.numpy_print_edgeitems)
     tf.debugging.set_log_device_placement(config.distributed.log_device_placement)
     if config.summary.run_tf_profiler:

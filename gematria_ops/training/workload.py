@@ -55,7 +55,14 @@ class ModelTraining:
         trained = trained_variables(self.model, config.optimizer.trained_variables)
         self._optimizer = Optimizer(config.optimizer, trained, derived_seed(seed, "learning rate"))
         options = training_options(config)
-        self._step = TrainStep(self.model, config.loss, self._optimizer, variables=trained, dropout=options.dropout)
+        self._step = TrainStep(
+            self.model,
+            config.loss,
+            self._optimizer,
+            variables=trained,
+            dropout=options.dropout,
+            precision=config.matmul_precision,
+        )
         self.encoded = encoded = load_blocks()
         check_labels(encoded, config.task_names(), config.loss)
         limits = config.batch
