@@ -79,6 +79,7 @@ PUBLIC_FLAGS = [
 ENUM_MEMBERS = {
     "gematria_action": ["TRAIN", "EVAL", "PREDICT", "EXPORT_GRAPH_DEF"],
     "gematria_training_throughput_selection": ["RANDOM", "FIRST", "MEAN", "MIN"],
+    "gematria_matmul_precision": ["FLOAT32", "BFLOAT16"],
     "gematria_loss_type": ["MEAN_SQUARED_ERROR", "MEAN_ABSOLUTE_ERROR", "HUBER"],
     "gematria_loss_normalization": ["NONE", "PERCENTAGE_ERROR", "EXPECTED_VALUE_GREATER_THAN_ONE"],
     "gematria_optimizer_type": ["ADAM", "SGD", "RMSPROP"],
