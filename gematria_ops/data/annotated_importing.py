@@ -118,6 +118,8 @@ def import_annotated_blocks(
     with open_content(elf_file) as elf_content, open_content(perf_file) as perf_content:
         elf = ElfFile(elf_content, str(elf_file))
         perf_data = PerfData(perf_content, str(perf_file))
+        if not any(event.has_branch_stack for event in perf_data.events):
+            raise DataError(f"{perf_file} was recorded without branch stacks", _HINT)
         segment = _code_segment(elf)
         mapping = find_mapping(perf_data, elf_file.name, segment)
         profile = read_profile(perf_data, mapping)

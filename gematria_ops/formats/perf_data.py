@@ -38,6 +38,8 @@ _EVENT_DESCRIPTIONS, _FOLDER_FORMAT, _COMPRESSED = 12, 24, 27  # bits of feature
 _AUXILIARY_TRACE = 71  # type of a record that data of its own follows
 _COMPRESSED_RECORDS = (81, 83)
 
+BRANCH_STACK = 1 << 11  # bit of sample_type
+
 _MAX_EVENTS = 1 << 10
 _MAX_IDS = 1 << 20
 _MAX_NAME_BYTES = 1 << 12
@@ -77,6 +79,11 @@ class EventType:
     read_format: int
     branch_sample_type: int
     ids: tuple[int, ...]
+
+    @property
+    def has_branch_stack(self) -> bool:
+        """Whether its samples have a branch stack."""
+        return self.sample_type & BRANCH_STACK != 0
 
 
 class Record(NamedTuple):

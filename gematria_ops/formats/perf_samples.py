@@ -20,7 +20,7 @@ _READ_RIGHT, _EXECUTE_RIGHT = 1, 4
 # Bits of sample_type, in the order of the fields in a sample.
 _IDENTIFIER, _IP, _TID, _TIME, _ADDRESS, _ID = 1 << 16, 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 6
 _STREAM_ID, _CPU, _PERIOD = 1 << 9, 1 << 7, 1 << 8
-_COUNTER, _CALL_CHAIN, _RAW, _BRANCH_STACK = 1 << 4, 1 << 5, 1 << 10, 1 << 11
+_COUNTER, _CALL_CHAIN, _RAW = 1 << 4, 1 << 5, 1 << 10
 _FIXED_FIELDS = (_IDENTIFIER, _IP, _TID, _TIME, _ADDRESS, _ID, _STREAM_ID, _CPU, _PERIOD)
 
 # Bits of read_format.
@@ -182,8 +182,7 @@ class _SampleLayout:
         self._address = _field_offset(event.sample_type, _IP)
         self._process_id = _field_offset(event.sample_type, _TID)
         self._fixed_bytes = 8 * sum(bool(event.sample_type & field) for field in _FIXED_FIELDS)
-        self._sample_type = event.sample_type
-        self._read_format = event.read_format
+        self._event = event
         self._has_hardware_index = bool(event.branch_sample_type & _HARDWARE_INDEX)
 
     def read(self, event_index: int, content: bytes) -> Sample | None:
@@ -195,14 +194,15 @@ class _SampleLayout:
         return Sample(event_index, process_id, address, self._branch_records(content))
 
     def _branch_records(self, content: bytes) -> bytes:
-        if not self._sample_type & _BRANCH_STACK:
+        if not self._event.has_branch_stack:
             return b""
+        sample_type = self._event.sample_type
         position = self._fixed_bytes
-        if self._sample_type & _COUNTER:
+        if sample_type & _COUNTER:
             position += self._num_counter_bytes(content, position)
-        if self._sample_type & _CALL_CHAIN:
+        if sample_type & _CALL_CHAIN:
             position += 8 + 8 * _WORD.unpack_from(content, position)[0]
-        if self._sample_type & _RAW:
+        if sample_type & _RAW:
             position += _RAW_SIZE.size + _RAW_SIZE.unpack_from(content, position)[0]
         (count,) = _WORD.unpack_from(content, position)
         start = position + 8 + (8 if self._has_hardware_index else 0)
@@ -213,7 +213,7 @@ class _SampleLayout:
 
     def _num_counter_bytes(self, content: bytes, position: int) -> int:
         """Returns the size of the counter values at a position."""
-        bits = self._read_format
+        bits = self._event.read_format
         num_times = bool(bits & _TOTAL_TIME_ENABLED) + bool(bits & _TOTAL_TIME_RUNNING)
         num_words = 1 + bool(bits & _COUNTER_ID) + bool(bits & _LOST)
         if bits & _GROUP:
