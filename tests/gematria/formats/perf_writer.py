@@ -96,7 +96,9 @@ def record(kind, content, misc=MISC_USER):
 
 
 def mmap2(pid, start, length, page_offset, name, rights=PROT_READ | PROT_EXEC):
-    content = pack("<IIQQQ", pid, pid, start, length, page_offset) + pack("<IIQQ", 8, 1, 4711, 0) + pack("<II", rights, 2)
+    content = (
+        pack("<IIQQQ", pid, pid, start, length, page_offset) + pack("<IIQQ", 8, 1, 4711, 0) + pack("<II", rights, 2)
+    )
     return record(10, content + _name(name) + _sample_id(pid))
 
 
