@@ -58,7 +58,7 @@ class Recording:
     def content(self):
         features = dict(self.features)
         if self.describes_events:
-            features[12] = _event_descriptions(self.events)
+            features[12] = event_descriptions(self.events)
         ids = b"".join(pack("<Q", number) for event in self.events for number in event.ids)
         ids_offset, table = 104, b""
         for event in self.events:
@@ -81,7 +81,7 @@ def _feature_sections(features, offset):
     return table + content
 
 
-def _event_descriptions(events):
+def event_descriptions(events):
     content = pack("<II", len(events), ATTRIBUTE_BYTES)
     for event in events:
         name = event.name.encode() + b"\0"
@@ -118,13 +118,14 @@ def _sample_id(pid):
 def sample(event, address, pid, branches=(), **fields):
     """A sample; branches are (from, to, cycles), newest first. Fields that matter to no test hold a constant."""
     has = event.sample_type.__and__
+    number = fields.get("number", event.ids[0] if event.ids else 0)
     parts = [
-        (IDENTIFIER, pack("<Q", fields.get("number", event.ids[0]))),
+        (IDENTIFIER, pack("<Q", number)),
         (IP, pack("<Q", address)),
         (TID, pack("<II", pid, pid + 1)),
         (TIME, pack("<Q", 123456789)),
         (ADDR, pack("<Q", 0xADD)),
-        (ID, pack("<Q", fields.get("number", event.ids[0]))),
+        (ID, pack("<Q", number)),
         (STREAM_ID, pack("<Q", 5)),
         (CPU, pack("<II", 3, 0)),
         (PERIOD, pack("<Q", 1000)),
