@@ -8,19 +8,17 @@ measurement of its latency. The samples of the profile annotate the instructions
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gematria_ops.blocks.basic_block import Annotation
 from gematria_ops.formats.binary_input import open_content
+from gematria_ops.formats.block_encoding import BlockEncoder, encode_block_with_throughputs, encode_source
 from gematria_ops.formats.elf import ElfFile, Segment
 from gematria_ops.formats.perf_data import PerfData
 from gematria_ops.formats.perf_samples import Mapping, read_branches, read_mappings, read_samples
-from gematria_ops.formats.proto_codec import instruction_to_proto
-from gematria_ops.formats.protos.basic_block_pb2 import BasicBlockProto, MachineInstructionProto
-from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto, ThroughputWithSourceProto
 from gematria_ops.formats.tfrecord import RecordWriter
 from ops_common.errors import DataError
 from ops_common.progress import Progress
@@ -30,9 +28,10 @@ if TYPE_CHECKING:  # the disassembler is heavy
 
 MAX_BLOCK_BYTES = 1 << 16
 # All blocks together; a large program has some ten megabytes of hot code.
-MAX_CODE_BYTES = 1 << 26
+MAX_CODE_BYTES = 1 << 25
 
 _CONFIG_MASK = 0xFFFF
+_MAX_ADDRESS = (1 << 64) - 1
 _HINT = "record again, with the program that you give here: perf record -b -e cycles:u ./program"
 
 
@@ -124,16 +123,15 @@ def import_annotated_blocks(
         mapping = find_mapping(perf_data, elf_file.name, segment)
         profile = read_profile(perf_data, mapping)
         _check_size(perf_data, profile)
-        num_blocks_without_cycles = 0
         with (
             RecordWriter(output_file) as writer,
             Progress("import blocks", len(profile.latencies), "blocks") as progress,
         ):
-            for block in _blocks(elf, segment, mapping, profile, source_name):
-                writer.write(block.SerializeToString(deterministic=True))
-                num_blocks_without_cycles += block.inverse_throughputs[0].inverse_throughput_cycles[0] == 0
+            for record in _records(elf, segment, mapping, profile, source_name):
+                writer.write(record)
                 progress.advance()
-    return AnnotatedImport(writer.num_records, num_blocks_without_cycles, profile.num_dropped)
+    num_without_cycles = sum(latency.sum_cycles == 0 for latency in profile.latencies.values())
+    return AnnotatedImport(writer.num_records, num_without_cycles, profile.num_dropped)
 
 
 def _code_segment(elf: ElfFile) -> Segment:
@@ -247,45 +245,39 @@ def _check_size(perf_data: PerfData, profile: Profile) -> None:
         )
 
 
-def _blocks(
-    elf: ElfFile, segment: Segment, mapping: Mapping, profile: Profile, source_name: str
-) -> Iterator[BasicBlockWithThroughputProto]:
+def _records(elf: ElfFile, segment: Segment, mapping: Mapping, profile: Profile, source_name: str) -> Iterator[bytes]:
+    """Yields a serialised `BasicBlockWithThroughputProto` for each block."""
     from gematria_ops.blocks.decoding import UndecodableError, decode_block
 
+    encoder, source = BlockEncoder(), encode_source(source_name)
     to_offset = mapping.page_offset - mapping.start
     to_address = to_offset - segment.file_offset + segment.address
     for (begin, end), latency in profile.latencies.items():
-        code = elf.file.bytes_at(begin + to_offset, end - begin, f"the block at address 0x{begin + to_address:x}")
+        # What was made up can lead out of the numbers that are addresses.
+        address = (begin + to_address) & _MAX_ADDRESS
+        code = elf.file.bytes_at(begin + to_offset, end - begin, f"the block at address 0x{address:x}")
         try:
             decoded = decode_block(code)
         except UndecodableError as error:
             raise DataError(
-                f"{elf.file.name}: block at address 0x{begin + to_address:x}, {error.message}",
+                f"{elf.file.name}: block at address 0x{address:x}, {error.message}",
                 "check that this is the very file that was profiled",
             ) from None
-        throughput = ThroughputWithSourceProto(source=source_name, inverse_throughput_cycles=[latency.mean_cycles])
-        yield BasicBlockWithThroughputProto(
-            basic_block=_annotated_block(decoded, begin, to_address, profile), inverse_throughputs=[throughput]
-        )
+        block = encoder.encode_block(decoded, address, _annotations(profile, begin, decoded))
+        yield encode_block_with_throughputs(block, [(source, latency.mean_cycles)])
 
 
-def _annotated_block(
-    decoded: list[DecodedInstruction], begin: int, to_address: int, profile: Profile
-) -> BasicBlockProto:
-    block = BasicBlockProto()
+def _annotations(
+    profile: Profile, begin: int, decoded: Iterable[DecodedInstruction]
+) -> dict[int, tuple[Annotation, ...]]:
+    """Returns index of an instruction to its annotations, for those that have samples."""
+    found: dict[int, tuple[Annotation, ...]] = {}
     position = begin
-    for item in decoded:
-        counts = sorted(profile.samples.get(position, Counter()).items())
-        annotations = tuple(Annotation(profile.event_names[kind], float(count)) for kind, count in counts)
-        block.machine_instructions.append(
-            MachineInstructionProto(
-                # A file that was made up can lead out of the numbers that are addresses.
-                address=(position + to_address) & 0xFFFFFFFFFFFFFFFF,
-                assembly=item.assembly,
-                machine_code=item.machine_code,
+    for index, item in enumerate(decoded):
+        counts = profile.samples.get(position)
+        if counts:
+            found[index] = tuple(
+                Annotation(profile.event_names[kind], float(count)) for kind, count in sorted(counts.items())
             )
-        )
-        instruction = replace(item.instruction, instruction_annotations=annotations)
-        block.canonicalized_instructions.append(instruction_to_proto(instruction))
         position += len(item.machine_code)
-    return block
+    return found

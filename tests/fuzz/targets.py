@@ -13,6 +13,8 @@ from gematria_ops.data.annotated_importing import import_annotated_blocks
 from gematria_ops.data.block_extraction import extract_blocks
 from gematria_ops.data.dataset import read_blocks
 from gematria_ops.formats.bb_address_map import decode_bb_address_map
+from gematria_ops.formats.perf_data import PerfData
+from gematria_ops.formats.perf_samples import read_branches, read_mappings, read_samples
 from gematria_ops.formats.proto_codec import block_with_throughput_from_proto
 from gematria_ops.formats.tfrecord import frame_record
 from ops_common.errors import DataError
@@ -59,6 +61,14 @@ def import_perf_data(content: bytes) -> None:
 def import_elf(content: bytes) -> None:
     """The import of a perf.data file that is right with this program."""
     _import(content, _perf_data())
+
+
+def read_perf_data(content: bytes) -> None:
+    """A perf.data file by itself, which is a hundred times as fast."""
+    perf_data = PerfData(content)
+    list(read_mappings(perf_data))
+    for sample in read_samples(perf_data):
+        list(read_branches(sample))
 
 
 def read_map(content: bytes) -> None:
@@ -112,6 +122,7 @@ def _targets() -> dict[str, Target]:
         "block_map": Target(
             read_map, tuple(bytes([has_version]) + content for has_version, content, _ in MAPS.values())
         ),
+        "perf_data": Target(read_perf_data, (perf_data,)),
         "import_perf_data": Target(import_perf_data, (perf_data,)),
         "import_elf": Target(import_elf, (program,)),
         "tfrecord": Target(read_records, (records,)),

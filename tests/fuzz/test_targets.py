@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from tests.fuzz.mutating import mutate
 from tests.fuzz.targets import TARGETS
 
+# Not slow one by one, but together.
+pytestmark = pytest.mark.slow
+
 NAMES = sorted(TARGETS)
 
 
