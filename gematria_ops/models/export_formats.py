@@ -1,14 +1,16 @@
 """The formats that a model is exported to, all made from one traced function (`exported_graph.py`).
 
-    GraphDef, frozen           weights are constants; text or binary
-    GraphDef with variables    one VarHandleOp a variable, under its name in a checkpoint, without a value
-    TensorFlow Lite            from the frozen graph, so that its tensors have the very same names
-    SavedModel                 weights are variables
+GraphDef, frozen           weights are constants; text or binary
+GraphDef with variables    one VarHandleOp a variable, under its name in a checkpoint, without a value
+TensorFlow Lite            from the frozen graph, so that its tensors have the very same names
+SavedModel                 weights are variables
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -93,7 +95,8 @@ def write_saved_model(model: ThroughputModel, function: Any, folder: Path) -> No
         "serving_default": function,
         PLAIN_SIGNATURE: tf.function(predict, input_signature=plain, autograph=False),
     }
-    tf.saved_model.save(module, str(folder), signatures=signatures)
+    with _without_remarks():
+        tf.saved_model.save(module, str(folder), signatures=signatures)
 
 
 def plain_name(name: str) -> str:
@@ -101,15 +104,22 @@ def plain_name(name: str) -> str:
     return name.rpartition(".")[2].removesuffix("_tensor")
 
 
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Leaves out what TensorFlow says of dots in names; the signatures have them all the same."""
+    loggers = {logger: logger.level for logger in (logging.getLogger("absl"), tf.get_logger())}
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in loggers.items():
+            logger.setLevel(level)
+
+
 def _pruned(graph: tf.compat.v1.GraphDef, model: ThroughputModel) -> tf.compat.v1.GraphDef:
     with deprecation.silence():
-        return tf.compat.v1.graph_util.extract_sub_graph(graph, _kept(graph, output_names(model)))
-
-
-def _kept(graph: tf.compat.v1.GraphDef, outputs: Sequence[str]) -> list[str]:
-    missing = {*outputs} - {node.name for node in graph.node}
-    assert not missing, f"the traced graph has no {missing}"
-    return list(outputs)
+        return tf.compat.v1.graph_util.extract_sub_graph(graph, list(output_names(model)))
 
 
 def _handle_node(name: str, variable: tf.Variable) -> tf.compat.v1.NodeDef:
@@ -120,8 +130,8 @@ def _handle_node(name: str, variable: tf.Variable) -> tf.compat.v1.NodeDef:
     return node
 
 
-def _renamed(text: str, names: dict[str, str]) -> str:
-    """Renames the node in an edge's text: `name`, `name:output` or `^name`."""
-    control, _, rest = text.rpartition("^")
-    node, colon, output = rest.partition(":")
-    return f"{'^' if text.startswith('^') else ''}{control}{names.get(node, node)}{colon}{output}"
+def _renamed(edge: str, names: dict[str, str]) -> str:
+    """Renames the node of an edge, which is written `name`, `name:output` or `^name`."""
+    mark = "^" if edge.startswith("^") else ""
+    node, colon, output = edge.removeprefix("^").partition(":")
+    return f"{mark}{names.get(node, node)}{colon}{output}"

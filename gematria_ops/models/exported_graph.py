@@ -80,13 +80,16 @@ def _predict(model: ThroughputModel, tensors: dict[str, tf.Tensor]) -> ModelOutp
     return cast(Granite, model).predict(_graph_inputs(tensors), read_by_loop)
 
 
-def _graph_inputs(tensors: dict[str, tf.Tensor]) -> GraphInputs:
+def _graph_inputs(tensors: dict[str, Any]) -> GraphInputs:
     """Works out what the network reads beyond the given tensors; parts that a model does not read are left out."""
     num_nodes, num_edges = tensors[names.NUM_NODES], tensors[names.NUM_EDGES]
     num_blocks = tf.size(num_nodes)
     blocks = tf.range(num_blocks)
-    mask, owners = tensors.get(names.INSTRUCTION_NODE_MASK), tensors.get(names.DELTA_BLOCK_INDEX)
-    sizes = None if owners is None else tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, num_blocks)
+    mask = tensors.get(names.INSTRUCTION_NODE_MASK)
+    owners: Any = tensors.get(names.DELTA_BLOCK_INDEX)
+    annotations: Any = tensors.get(names.INSTRUCTION_ANNOTATIONS)
+    nodes: Any = None if mask is None else tf.cast(tf.where(mask)[:, 0], tf.int32)
+    sizes: Any = None if owners is None else tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, num_blocks)
     return GraphInputs(
         node_tokens=tensors[names.NODE_FEATURES],
         node_blocks=tf.repeat(blocks, num_nodes),
@@ -95,9 +98,9 @@ def _graph_inputs(tensors: dict[str, tf.Tensor]) -> GraphInputs:
         receivers=tensors[names.RECEIVERS],
         edge_blocks=tf.repeat(blocks, num_edges),
         token_counts=tensors[names.GLOBAL_FEATURES],
-        instruction_nodes=None if mask is None else tf.cast(tf.where(mask)[:, 0], tf.int32),
+        instruction_nodes=nodes,
         instruction_blocks=owners,
-        annotations=tensors.get(names.INSTRUCTION_ANNOTATIONS),
+        annotations=annotations,
         block_sizes=sizes,
     )
 
