@@ -47,6 +47,8 @@ def _run(config_class: type[RunnerConfig]) -> None:
     _quieten_tensorflow()
     if config.action is Action.PREDICT:
         _predict(config)
+    elif config.action is Action.EXPORT_GRAPH_DEF:
+        _export(config)
     else:
         _train(config)
 
@@ -69,3 +71,9 @@ def _predict(config: RunnerConfig) -> None:
     from gematria_ops.inference.predictor import predict_files
 
     logger.info("%s", predict_files(config).as_text())
+
+
+def _export(config: RunnerConfig) -> None:
+    from gematria_ops.inference.exporting import export_graph_def
+
+    logger.info("%s", export_graph_def(config))

@@ -12,6 +12,8 @@ The main path, in order:
     evaluate_model    bundle + held-out part              -> evaluation.json and .html     (inference/evaluating.py)
     check_release     evaluation.json + thresholds        -> pass, or an error             (inference/release.py)
     upload_model      bundle + report                     -> S3, read back                 (publish.py)
+
+Beside it: export_model, a bundle -> GraphDef, SavedModel, TensorFlow Lite                 (inference/exporting.py)
 """
 
 from __future__ import annotations
@@ -214,6 +216,41 @@ def upload_model(*, run_dir: str, destination: str) -> Result:
     }
 
 
+def export_model(
+    *,
+    bundle_dir: str,
+    output_dir: str,
+    check_file: str,
+    check_blocks: int = 100,
+    formats: list[str] | None = None,
+) -> Result:
+    """Export a bundle for TensorFlow and TensorFlow Lite; every format is run and compared with the model first.
+
+    Args:
+        bundle_dir: Folder of the bundle.
+        output_dir: Folder to make; one that holds an earlier export is replaced.
+        check_file: TFRecord file with blocks to compare on, e.g. validation.tfrecord of the data set.
+        check_blocks: Compare on the first blocks of that file, this many.
+        formats: graph_def, saved_model, tflite, tflite_quantized; all of them by default.
+    """
+    from gematria_ops.inference.exporting import FORMATS, export_bundle
+
+    done = export_bundle(
+        Path(bundle_dir), Path(output_dir), Path(check_file), formats=formats or FORMATS, num_blocks=check_blocks
+    )
+    differences = {
+        f"max_relative_difference_{name}": check.max_relative_difference for name, check in done.checks.items()
+    }
+    return {
+        "output_dir": output_dir,
+        "manifest": str(done.folder / "manifest.json"),
+        "num_compared_blocks": next(iter(done.checks.values())).num_blocks,
+        "num_skipped_blocks": sum(done.num_skipped.values()),
+        **differences,
+        **{f"size_bytes_{name}": size for name, size in done.size_bytes.items()},
+    }
+
+
 def _once(run: RunDir, task: str, arguments: Mapping[str, Any], work: Callable[[], Result]) -> Result:
     """Does a task's work, or returns what it returned when it finished in this run with the same arguments before."""
     with run.exclusive(task):
@@ -266,4 +303,4 @@ def task_names_of(sources: list[str]) -> list[str]:
     return short if is_usable else [f"task_{number}" for number in range(1, len(sources) + 1)]
 
 
-TASKS = (import_bhive, build_vocabulary, train_model, evaluate_model, check_release, upload_model)
+TASKS = (import_bhive, build_vocabulary, train_model, evaluate_model, check_release, upload_model, export_model)

@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 _ACTIONS_OF_LATER: dict[Action, str] = {
     Action.EVAL: "evaluate a finished run with `python -m gematria_ops evaluate-model`, or give "
     "--gematria_validation_input_file while training",
-    Action.EXPORT_GRAPH_DEF: "use the checkpoint, or the bundle (weights, vocabulary and settings) of a training run",
 }
 
 _LATER: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
@@ -74,7 +73,11 @@ def check_runner(config: RunnerConfig) -> None:
 
 
 def _check_files(config: RunnerConfig) -> None:
-    needed = {"tokens.file": config.tokens.file, "input.files": config.input.files}
+    needed: dict[str, object] = {"tokens.file": config.tokens.file}
+    if config.action is Action.EXPORT_GRAPH_DEF:
+        needed |= {"output.graph_def_file": config.output.graph_def_file}
+    else:
+        needed |= {"input.files": config.input.files}
     if config.action is Action.PREDICT:
         needed |= {"output.file": config.output.file, "checkpoint.file": config.checkpoint.file}
     for key, value in needed.items():

@@ -169,7 +169,6 @@ READY = ("tokens.file=t", "input.files=i", "checkpoint.directory=c")
     ("overrides", "flag"),
     [
         (["action=eval"], "--gematria_action"),
-        (["action=export_graph_def"], "--gematria_action"),
         (["distributed.num_replicas=2"], "--gematria_num_training_worker_replicas"),
         (["distributed.num_replicas_to_aggregate=2"], "--gematria_num_training_worker_replicas_to_aggregate"),
         (["distributed.ps_tasks=1"], "--gematria_training_ps_tasks"),
@@ -193,10 +192,12 @@ def test_what_is_not_there_is_refused_by_name_and_with_advice(overrides: list[st
         (["tokens.file=t"], "--gematria_input_file"),
         (["tokens.file=t", "input.files=i", "action=predict", "output.file=o"], "--gematria_checkpoint_file"),
         (["tokens.file=t", "input.files=i", "action=predict", "checkpoint.file=c"], "--gematria_output_file"),
+        (["tokens.file=t", "action=export_graph_def"], "--gematria_graph_def_file"),
+        (["output.graph_def_file=g", "action=export_graph_def"], "--gematria_tokens_file"),
     ],
 )
 def test_what_an_action_needs_is_asked_for(overrides: list[str], flag: str) -> None:
-    with pytest.raises(ConfigError, match=rf"\({flag}\) is required for the action (train|predict)"):
+    with pytest.raises(ConfigError, match=rf"\({flag}\) is required for the action (train|predict|export_graph_def)"):
         check_runner(settings(*overrides))
 
 
@@ -204,6 +205,7 @@ def test_what_an_action_needs_is_enough(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.WARNING):
         check_runner(settings(*READY))
         check_runner(settings("tokens.file=t", "input.files=i", "action=predict", "output.file=o", "checkpoint.file=c"))
+        check_runner(settings("tokens.file=t", "action=export_graph_def", "output.graph_def_file=g"))
     assert caplog.messages == []
 
 
