@@ -137,21 +137,31 @@ def train_model(*, dataset_dir: str, run_dir: str, config_file: str, overrides: 
     return _once(run, "train_model", arguments, work)
 
 
-def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation") -> Result:
+def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation", applications_file: str = "") -> Result:
     """Evaluate the trained model on held-out blocks beside two baselines; write JSON, Markdown and HTML reports.
 
     Args:
         run_dir: Folder of the run whose bundle is evaluated.
         dataset_dir: Folder of the data set.
         split: Part of the data set to evaluate on: validation or test.
+        applications_file: CSV file of `<hex>,<application>` for errors by source application; empty: none.
     """
     arguments = {"dataset_dir": dataset_dir, "split": split}
+    if applications_file:  # not when empty, so that a run evaluated before there was this argument stays finished
+        arguments["applications_file"] = applications_file
     run = RunDir(Path(run_dir))
 
     def work() -> Result:
         from gematria_ops.inference.evaluating import evaluate_bundle
 
-        done = evaluate_bundle(run.bundle_dir, Path(dataset_dir), split, run.reports_dir, run.metrics_path)
+        done = evaluate_bundle(
+            run.bundle_dir,
+            Path(dataset_dir),
+            split,
+            run.reports_dir,
+            run.metrics_path,
+            applications_file=Path(applications_file) if applications_file else None,
+        )
         figures = {
             f"{name}_mape_percent_{task.name}": round(summary.mape_percent, 3)
             for task in done.report.tasks

@@ -108,6 +108,7 @@ def render_markdown(report: EvaluationReport) -> str:
             verdict=wording.verdict(report),
             baselines=_baselines_best_first(report),
             groups=_groups_over_tasks(report),
+            ranks=_percentile_ranks(report),
         )
     )
 
@@ -241,6 +242,12 @@ def _order_of_parts(report: EvaluationReport, group_id: str) -> list[str]:
     return merged
 
 
+def _percentile_ranks(report: EvaluationReport) -> list[float]:
+    """Gives the ranks that some task has a percentile for; none without a judged block."""
+    summaries = [task.model for task in report.tasks]
+    return sorted({entry.rank for summary in summaries for entry in summary.absolute_error_percentiles})
+
+
 def _figure_rows(report: EvaluationReport) -> list[dict[str, Any]]:
     """Turns the tasks' summaries into a table: a row for each figure, a pair (model, best baseline) for each task."""
     best = report.best_baseline()
@@ -250,19 +257,24 @@ def _figure_rows(report: EvaluationReport) -> list[dict[str, Any]]:
         cells = [(show(model), show(other) if other else wording.NO_FIGURE) for model, other in pairs]
         return {"name": name, "cells": cells}
 
-    def percentile_row(rank: float) -> dict[str, Any]:
+    def relative_row(rank: float) -> dict[str, Any]:
         return row(f"{rank:g}th percentile", lambda summary: wording.percent(summary.percentage_error_at(rank)))
 
-    ranks = dict.fromkeys(entry.rank for model, _ in pairs for entry in model.percentage_error_percentiles)
+    def absolute_row(rank: float) -> dict[str, Any]:
+        return row(f"{rank:g}th percentile", lambda summary: wording.cycles(summary.absolute_error_at(rank)))
+
     relative = [
         row("Mean (MAPE)", lambda summary: wording.percent(summary.mape_percent)),
         row("95 % interval", wording.interval),
-        *map(percentile_row, ranks),
+        *map(relative_row, _percentile_ranks(report)),
     ]
     absolute = [
-        row("Mean, cycles", lambda summary: wording.cycles(summary.mae_cycles_per_iteration)),
+        row("Mean", lambda summary: wording.cycles(summary.mae_cycles_per_iteration)),
+        *map(absolute_row, _percentile_ranks(report)),
+    ]
+    squares = [
         row("Mean square, cycles²", lambda summary: wording.cycles(summary.mse_squared_cycles)),
-        row("Mean square of the relative error", lambda summary: wording.cycles(summary.mspe)),
+        row("Mean square of the relative error (a fraction)", lambda summary: wording.cycles(summary.mspe)),
     ]
     correlations = [
         row("Kendall’s tau-b", lambda summary: wording.correlation(summary.kendall_tau)),
@@ -271,6 +283,7 @@ def _figure_rows(report: EvaluationReport) -> list[dict[str, Any]]:
     ]
     return [
         {"title": "Absolute percentage error, %", "rows": relative},
-        {"title": "Other errors", "rows": absolute},
+        {"title": "Absolute error, cycles", "rows": absolute},
+        {"title": "Squared errors", "rows": squares},
         {"title": "Correlation with the label", "rows": correlations},
     ]

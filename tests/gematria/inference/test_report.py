@@ -172,7 +172,10 @@ def test_same_report_same_page(html: str) -> None:
 def test_markdown_holds_the_verdict_and_the_tables() -> None:
     markdown = report_forms.render_markdown(make_report())
     assert markdown.startswith("# Evaluation of ithemal test\n\nThe model is off by 10.0")
-    assert "| hsw | 54 | 10.0 | 10.0 to 10.0 | 50.0 | 100.0 | 1.000 |" in markdown
+    assert "| hsw | 54 | 10.0 | 10.0 to 10.0 | 50.0 | 100.0 | 1.000 | 1.000 | 1.000 |" in markdown
+    # 10 % of half the lengths 2-10, 12-20, 22-30, each twice; the median is at index 26.5, to even 26, length 16.
+    assert "| hsw | cycles | 0.200 | 0.400 | 0.800 | 1.20 | 1.40 | 1.45 | 1.50 |" in markdown
+    assert "| hsw | percent | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 |" in markdown
     assert "| 9–12 | 6 | 10.0 | 8 | 10.0 |" in markdown
     for block in re.findall(r"(?:^\|.*\n)+", markdown, flags=re.MULTILINE):
         assert len({cells(row) for row in block.splitlines()}) == 1
