@@ -8,13 +8,13 @@ evaluation.md     templates/evaluation.md.j2
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gematria_ops.inference import plots, wording
+from gematria_ops.inference.drawing import series_role
 from gematria_ops.inference.evaluation_report import (
     CurveSeries,
     ErrorSummary,
@@ -22,12 +22,9 @@ from gematria_ops.inference.evaluation_report import (
     SliceGroup,
     write_report_json,
 )
+from gematria_ops.inference.templating import Drawing, environment, page_styles
 from ops_common.artifacts import write_text
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-TEMPLATES_DIR = Path(__file__).parent / "templates"
 JSON_NAME = "evaluation.json"
 HTML_NAME = "evaluation.html"
 MARKDOWN_NAME = "evaluation.md"
@@ -46,23 +43,6 @@ class ReportFiles:
     markdown: Path
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A plot of the page.
-
-    Attributes:
-        title: Its caption.
-        alt: What it shows, for a reader who cannot see it.
-        svg: The SVG element.
-        legend: (css class of the swatch, text) entries of its own, beyond the page's legend.
-    """
-
-    title: str
-    alt: str
-    svg: str
-    legend: tuple[tuple[str, str], ...] = ()
-
-
 def write_reports(report: EvaluationReport, reports_dir: Path) -> ReportFiles:
     """Writes all forms of a report into a folder, the JSON form last: where it stands, the others do too."""
     files = ReportFiles(reports_dir / JSON_NAME, reports_dir / HTML_NAME, reports_dir / MARKDOWN_NAME)
@@ -74,17 +54,15 @@ def write_reports(report: EvaluationReport, reports_dir: Path) -> ReportFiles:
 
 def render_html(report: EvaluationReport) -> str:
     """Renders the page: one file, no script, nothing loaded from elsewhere."""
-    from markupsafe import Markup
-
     return (
-        _environment(is_html=True)
+        environment(is_html=True)
         .get_template("evaluation.html.j2")
         .render(
             report=report,
             verdict=wording.verdict(report),
             best_baseline=report.best_baseline(),
             baselines=_baselines_best_first(report),
-            styles=Markup((TEMPLATES_DIR / "evaluation.css").read_text(encoding="utf-8")),
+            styles=page_styles(),
             means=Drawing(
                 "Mean error of each task", wording.describe_task_means(report), plots.plot_task_means("means", report)
             ),
@@ -101,7 +79,7 @@ def render_html(report: EvaluationReport) -> str:
 def render_markdown(report: EvaluationReport) -> str:
     """Renders the short form: verdict, table against the baselines, parts, how it was made."""
     return (
-        _environment(is_html=False)
+        environment(is_html=False)
         .get_template("evaluation.md.j2")
         .render(
             report=report,
@@ -111,37 +89,6 @@ def render_markdown(report: EvaluationReport) -> str:
             ranks=_percentile_ranks(report),
         )
     )
-
-
-def _environment(is_html: bool) -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES_DIR),
-        autoescape=is_html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        percent=wording.percent,
-        cycles=wording.cycles,
-        correlation=wording.correlation,
-        count=wording.count,
-        interval=wording.interval,
-        baseline_title=wording.baseline_title,
-        md=_escape_markdown,
-        svg=Markup,
-        css_name=lambda name: re.sub(r"[^a-z0-9_-]", "", str(name).lower()),
-    )
-    return environment
-
-
-def _escape_markdown(value: object) -> str:
-    """Keeps a name from becoming markup or breaking out of its table cell."""
-    return re.sub(r"([\\`*_{}\[\]<>|#~!])", r"\\\1", " ".join(str(value).split()))
 
 
 def _baselines_best_first(report: EvaluationReport) -> list[str]:
@@ -202,9 +149,7 @@ def _learning_curves(series: Sequence[CurveSeries]) -> list[Drawing]:
                 svg=plots.plot_learning_curve(
                     f"learning-{len(drawings)}", members, axis, logarithmic=not is_validation
                 ),
-                legend=tuple(
-                    (f"series-{index % plots.NUM_SERIES_COLOURS + 1}", one.title) for index, one in enumerate(members)
-                ),
+                legend=tuple((series_role(index), one.title) for index, one in enumerate(members)),
             )
         )
     return drawings

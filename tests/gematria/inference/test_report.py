@@ -10,6 +10,7 @@ import pytest
 from gematria_ops.inference import report as report_forms
 from gematria_ops.inference import wording
 from gematria_ops.inference.evaluation_report import CurvePoint, CurveSeries, read_report_json
+from gematria_ops.inference.templating import TEMPLATES_DIR
 from tests.gematria.inference.examples import held_out_blocks, make_report
 
 # Rendering takes Matplotlib a second a page.
@@ -116,13 +117,13 @@ def test_drawings_take_every_colour_from_the_page(html: str) -> None:
     drawn = "".join(re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL))
     assert not re.search(r"#[0-9a-f]{6}", drawn)
     assert "font-family" not in drawn
-    css = (report_forms.TEMPLATES_DIR / "evaluation.css").read_text()
+    css = (TEMPLATES_DIR / "evaluation.css").read_text()
     for variable in set(re.findall(r"var\((--[a-z0-9_-]+)\)", html)):
         assert css.count(f"{variable}:") >= 1, variable
 
 
 def test_light_and_dark_define_the_same_colours_with_enough_contrast() -> None:
-    css = (report_forms.TEMPLATES_DIR / "evaluation.css").read_text()
+    css = (TEMPLATES_DIR / "evaluation.css").read_text()
     light, dark = (
         dict(re.findall(r"(--[a-z0-9_-]+): (#[0-9a-f]{6})", part)) for part in css.split("prefers-color-scheme: dark")
     )
