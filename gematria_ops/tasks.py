@@ -12,6 +12,10 @@ The main path, in order:
     evaluate_model    bundle + held-out part              -> evaluation.json and .html     (inference/evaluating.py)
     check_release     evaluation.json + thresholds        -> pass, or an error             (inference/release.py)
     upload_model      bundle + report                     -> S3, read back                 (publish.py)
+
+Beside it:
+
+    compare_evaluations  two evaluated runs               -> comparison.json and .html     (inference/comparing.py)
 """
 
 from __future__ import annotations
@@ -199,6 +203,36 @@ def check_release(*, run_dir: str, max_mape_percent: float, require_better_than_
     }
 
 
+def compare_evaluations(
+    *, first: str, second: str, output_dir: str, seed: int = 0, num_resamples: int = 1000
+) -> Result:
+    """Compare two evaluated models on the same held-out blocks; write JSON, Markdown and HTML.
+
+    Args:
+        first: The model that is there: a run folder, or a file evaluation_predictions.npz.
+        second: The model that may replace it; every difference is second minus first.
+        output_dir: Where the comparison goes.
+        seed: Seed of the paired bootstrap.
+        num_resamples: Resamples of the bootstrap.
+    """
+    from gematria_ops.inference import comparing
+
+    report, files = comparing.compare_evaluations(
+        Path(first), Path(second), Path(output_dir), seed=seed, num_resamples=num_resamples
+    )
+    figures: dict[str, float] = {}
+    for task in report.tasks:
+        if task.difference is not None:
+            figures[f"mape_points_{task.name}"] = round(task.difference.mape_points, 3)
+            figures[f"better_share_{task.name}"] = round(task.difference.better_share, 4)
+    return {
+        "comparison_json": str(files.json),
+        "comparison_html": str(files.html),
+        "num_common_blocks": report.num_common,
+        **figures,
+    }
+
+
 def upload_model(*, run_dir: str, destination: str) -> Result:
     """Upload the bundle and its reports to S3, manifest last, and read everything back.
 
@@ -276,4 +310,4 @@ def task_names_of(sources: list[str]) -> list[str]:
     return short if is_usable else [f"task_{number}" for number in range(1, len(sources) + 1)]
 
 
-TASKS = (import_bhive, build_vocabulary, train_model, evaluate_model, check_release, upload_model)
+TASKS = (import_bhive, build_vocabulary, train_model, evaluate_model, check_release, upload_model, compare_evaluations)

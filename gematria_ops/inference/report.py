@@ -163,28 +163,10 @@ def _groups_over_tasks(report: EvaluationReport) -> list[dict[str, Any]]:
             {part.name: part for group in task.slice_groups if group.id == first.id for part in group.slices}
             for task in report.tasks
         ]
-        names = list(dict.fromkeys(name for parts in by_task for name in parts))
-        order = _order_of_parts(report, first.id)
-        names.sort(key=order.index)
+        names = wording.merged_order([list(parts) for parts in by_task])
         rows = [{"name": name, "parts": [parts.get(name) for parts in by_task]} for name in names]
         tables.append({"id": first.id, "title": first.title, "explanation": first.explanation, "rows": rows})
     return tables
-
-
-def _order_of_parts(report: EvaluationReport, group_id: str) -> list[str]:
-    """Merges the tasks' part names into one order; a part missing for one task keeps its place among the others."""
-    merged: list[str] = []
-    for task in report.tasks:
-        for group in task.slice_groups:
-            if group.id == group_id:
-                place = 0
-                for part in group.slices:
-                    if part.name in merged:
-                        place = merged.index(part.name) + 1
-                    else:
-                        merged.insert(place, part.name)
-                        place += 1
-    return merged
 
 
 def _percentile_ranks(report: EvaluationReport) -> list[float]:

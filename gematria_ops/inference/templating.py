@@ -51,6 +51,8 @@ def environment(is_html: bool) -> Environment:
         cycles=wording.cycles,
         correlation=wording.correlation,
         count=wording.count,
+        points=wording.points,
+        share=wording.share,
         interval=wording.interval,
         baseline_title=wording.baseline_title,
         md=_escape_markdown,
