@@ -8,8 +8,9 @@ from typing import Literal
 from gematria_ops.inference.comparison_report import Difference, ErrorOverTime
 from gematria_ops.inference.drawing import canvas, colour, set_log_scale, shortened, styled, to_svg
 
-# Which role of the page's colours each model has.
+# Which role of the page's colours each model has, and a difference that may be none.
 MODEL_ROLES = {"first": "linear", "second": "model"}
+_OUTCOME_ROLES = {"better": MODEL_ROLES["second"], "worse": MODEL_ROLES["first"], "unclear": "median"}
 
 
 @styled
@@ -24,7 +25,7 @@ def plot_differences(drawing_id: str, rows: Sequence[tuple[str, Difference]], li
     figure, axes = canvas(3.9, 0.75 + 0.26 * len(rows))
     axes.axvline(0, color=colour("ink"), linewidth=0.9)
     for row, (_, difference) in enumerate(rows):
-        shade = colour("other") if difference.outcome == "unclear" else colour(_winner(difference))
+        shade = colour(_OUTCOME_ROLES[difference.outcome])
         if difference.low is not None and difference.high is not None:
             axes.plot([difference.low, difference.high], [row, row], color=shade, linewidth=3, alpha=0.45)
         axes.plot(difference.mape_points, row, marker="o", color=shade, markersize=5, linestyle="none")
@@ -72,7 +73,3 @@ def plot_error_over_time(drawing_id: str, curves: Sequence[ErrorOverTime], axis:
     axes.set_xlabel("optimiser steps" if axis == "steps" else "wall time, seconds")
     axes.set_ylabel("mean error of the tasks, %")
     return to_svg(figure, drawing_id)
-
-
-def _winner(difference: Difference) -> str:
-    return MODEL_ROLES["second"] if difference.outcome == "better" else MODEL_ROLES["first"]

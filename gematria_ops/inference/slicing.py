@@ -137,7 +137,7 @@ def category_cuts(category_numbers: IntArray, block_offsets: IntArray) -> tuple[
         Cut.of_parts(
             "dominant_category",
             "By dominant instruction category",
-            "The category of most of the block's instructions; each block is in one part. A scalar integer "
+            "The most frequent category of the block's instructions; each block is in one part. A scalar integer "
             "instruction that accesses memory counts as load, store, or load and store here.",
             categories.DOMINANT_NAMES,
             dominant,
