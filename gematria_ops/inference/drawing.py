@@ -43,7 +43,6 @@ _RC: Mapping[Any, Any] = {
 }
 _LONGEST_TASK_LABEL = 18
 
-
 _Arguments = ParamSpec("_Arguments")
 
 

@@ -97,7 +97,7 @@ def read_predictions(path: Path) -> BlockPredictions:
         raise ArtifactError(f"{path} does not exist", hint) from None
     except KeyError as error:
         raise ArtifactError(f"{path}: has no array {error}", hint) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path}: is not a file of predictions: {error}", hint) from error
     _check(blocks, path, hint)
     return blocks
