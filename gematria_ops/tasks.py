@@ -13,7 +13,10 @@ The main path, in order:
     check_release     evaluation.json + thresholds        -> pass, or an error             (inference/release.py)
     upload_model      bundle + report                     -> S3, read back                 (publish.py)
 
-Beside it: export_model, a bundle -> GraphDef, SavedModel, TensorFlow Lite                 (inference/exporting.py)
+Beside it:
+
+    export_model         a bundle                         -> GraphDef, SavedModel, TFLite  (inference/exporting.py)
+    compare_evaluations  two evaluated runs               -> comparison.json and .html     (inference/comparing.py)
 """
 
 from __future__ import annotations
@@ -139,21 +142,31 @@ def train_model(*, dataset_dir: str, run_dir: str, config_file: str, overrides: 
     return _once(run, "train_model", arguments, work)
 
 
-def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation") -> Result:
+def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation", applications_file: str = "") -> Result:
     """Evaluate the trained model on held-out blocks beside two baselines; write JSON, Markdown and HTML reports.
 
     Args:
         run_dir: Folder of the run whose bundle is evaluated.
         dataset_dir: Folder of the data set.
         split: Part of the data set to evaluate on: validation or test.
+        applications_file: CSV file of `<hex>,<application>` for errors by source application; empty: none.
     """
     arguments = {"dataset_dir": dataset_dir, "split": split}
+    if applications_file:  # not when empty, so that a run evaluated before there was this argument stays finished
+        arguments["applications_file"] = applications_file
     run = RunDir(Path(run_dir))
 
     def work() -> Result:
         from gematria_ops.inference.evaluating import evaluate_bundle
 
-        done = evaluate_bundle(run.bundle_dir, Path(dataset_dir), split, run.reports_dir, run.metrics_path)
+        done = evaluate_bundle(
+            run.bundle_dir,
+            Path(dataset_dir),
+            split,
+            run.reports_dir,
+            run.metrics_path,
+            applications_file=Path(applications_file) if applications_file else None,
+        )
         figures = {
             f"{name}_mape_percent_{task.name}": round(summary.mape_percent, 3)
             for task in done.report.tasks
@@ -188,6 +201,36 @@ def check_release(*, run_dir: str, max_mape_percent: float, require_better_than_
         "passed": verdict.passed,
         "worst_task": verdict.worst_task,
         "worst_mape_percent": round(verdict.worst_mape_percent, 3),
+    }
+
+
+def compare_evaluations(
+    *, first: str, second: str, output_dir: str, seed: int = 0, num_resamples: int = 1000
+) -> Result:
+    """Compare two evaluated models on the same held-out blocks; write JSON, Markdown and HTML.
+
+    Args:
+        first: The model that is there: a run folder, or a file evaluation_predictions.npz.
+        second: The model that may replace it; every difference is second minus first.
+        output_dir: Where the comparison goes.
+        seed: Seed of the paired bootstrap.
+        num_resamples: Resamples of the bootstrap.
+    """
+    from gematria_ops.inference import comparing
+
+    report, files = comparing.compare_evaluations(
+        Path(first), Path(second), Path(output_dir), seed=seed, num_resamples=num_resamples
+    )
+    figures: dict[str, float] = {}
+    for task in report.tasks:
+        if task.difference is not None:
+            figures[f"mape_points_{task.name}"] = round(task.difference.mape_points, 3)
+            figures[f"better_share_{task.name}"] = round(task.difference.better_share, 4)
+    return {
+        "comparison_json": str(files.json),
+        "comparison_html": str(files.html),
+        "num_common_blocks": report.num_common,
+        **figures,
     }
 
 
@@ -303,4 +346,13 @@ def task_names_of(sources: list[str]) -> list[str]:
     return short if is_usable else [f"task_{number}" for number in range(1, len(sources) + 1)]
 
 
-TASKS = (import_bhive, build_vocabulary, train_model, evaluate_model, check_release, upload_model, export_model)
+TASKS = (
+    import_bhive,
+    build_vocabulary,
+    train_model,
+    evaluate_model,
+    check_release,
+    upload_model,
+    export_model,
+    compare_evaluations,
+)
