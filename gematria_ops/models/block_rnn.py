@@ -62,7 +62,9 @@ class BlockRnn:
             instructions = self._norm(instructions)
         if self._dropout > 0 and inputs.dropout_seed is not None:
             kept = tf.random.stateless_uniform(tf.shape(instructions), inputs.dropout_seed) >= self._dropout
-            instructions = tf.where(kept, instructions / (1 - self._dropout), tf.zeros_like(instructions))
+            # Dropping everything is allowed; a division by zero would make the gradients of nothing NaN.
+            scale = 1 / (1 - self._dropout) if self._dropout < 1 else 0.0
+            instructions = tf.where(kept, instructions * scale, tf.zeros_like(instructions))
         sizes, blocks = tf.convert_to_tensor(inputs.block_sizes), tf.convert_to_tensor(inputs.instruction_blocks)
         outputs = []
         for cell, is_backward in zip(self._cells, (False, True)):
