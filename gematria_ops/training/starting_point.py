@@ -17,13 +17,8 @@ from gematria_ops.config import CheckpointConfig
 from gematria_ops.config.runner import spell
 from ops_common.artifacts import atomic_path, write_text
 from ops_common.errors import ArtifactError, ConfigError
-from ops_common.learning.checkpoints import (
-    STATE_NAME,
-    PartialRestore,
-    latest_checkpoint,
-    read_global_step,
-    restore_matching,
-)
+from ops_common.learning.checkpoints import PartialRestore, latest_checkpoint, read_global_step, restore_matching
+from ops_common.learning.state_file import STATE_NAME
 
 logger = logging.getLogger(__name__)
 

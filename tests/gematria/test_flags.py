@@ -229,7 +229,7 @@ def test_help_lists_every_flag() -> None:
         (["--gematria_training_num_epochs=many"], "--gematria_training_num_epochs=many"),
         (["train"], "not a flag: 'train'"),
         ([], "--gematria_tokens_file) is required"),
-        (["--gematria_action=eval"], "--gematria_action) eval is not available yet"),
+        (["--gematria_action=eval"], "--gematria_tokens_file) is required for the action eval"),
         (["--gematria_grad_clip_norm=-inf"], "--gematria_grad_clip_norm: Input should be a finite number"),
     ],
 )
