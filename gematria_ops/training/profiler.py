@@ -31,8 +31,9 @@ def start_profiler(config: SummaryConfig) -> None:
 
 def _check_free(port: int) -> None:
     """TensorFlow logs a line about a port that it cannot have, and goes on without a server."""
+    both = socket.has_dualstack_ipv6()
     try:
-        with socket.create_server(("", port), family=_family(), reuse_port=False):
+        with socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both):
             pass
     except OSError as error:
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
@@ -40,7 +41,3 @@ def _check_free(port: int) -> None:
             f"{spell('summary.tf_profiler_port')}: port {port} {reason}",
             "choose another port, or end what listens there (another training?)",
         ) from None
-
-
-def _family() -> socket.AddressFamily:
-    return socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET

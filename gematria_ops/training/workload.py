@@ -101,11 +101,11 @@ class ModelTraining:
         """Return the number of blocks."""
         return batch.num_blocks
 
-    def describe_samples(self, step: int, batch: Batch[Any]) -> list[str]:
-        """Name the blocks by position among the encoded ones and by fingerprint (SHA-256 of their tokens)."""
+    def describe_samples(self, step: int, batch: Batch[Any]) -> list[dict[str, Any]]:
+        """Tell the blocks by index among the encoded ones and by fingerprint (of the SHA-256 of their tokens)."""
         del batch
         indices = self._batches.block_indices(step).tolist()
-        return [f"block {index} ({_fingerprint(self.encoded, index)})" for index in indices]
+        return [{"index": index, "fingerprint": _fingerprint(self.encoded, index)} for index in indices]
 
     def report(self, step: int, batch: Batch[Any], outcome: StepResult) -> dict[str, float]:
         """Log the statistics of a step and write them for TensorBoard."""
