@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from gematria_ops.config import RunnerConfig
 from gematria_ops.encode.loading import evaluation_settings, load_encoded_blocks, load_vocabulary
@@ -21,6 +20,7 @@ from gematria_ops.training.train import train
 from ops_common.errors import ArtifactError, ConfigError, DataError, Interrupted
 from ops_common.learning import watching
 from ops_common.learning.checkpoints import latest_checkpoint
+from tests.gematria.event_files import read_scalars
 from tests.gematria.small_blocks import make_protos, write_data
 
 pytestmark = pytest.mark.tf
@@ -63,17 +63,6 @@ def evaluate(config: RunnerConfig, *happenings: Callable[[], object]) -> Evaluat
     return evaluate_continuously(config, now=lambda: 0.0, wait=lambda _seconds: next(left)())
 
 
-def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Read all event files of a folder: of each scalar its steps and values."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for path in sorted(folder.glob("events.out.tfevents.*")):
-        for event in EventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                number = float(tf.make_ndarray(value.tensor))
-                found.setdefault(value.tag, []).append((event.step, number))
-    return found
-
-
 def best_steps(folder: Path) -> list[int]:
     state = tf.train.get_checkpoint_state(str(folder / "summaries/best_models"))
     return [int(path.rpartition("-")[2]) for path in state.all_model_checkpoint_paths]
@@ -85,7 +74,7 @@ def test_each_checkpoint_is_evaluated_on_one_batch_and_the_best_are_kept(
     config = settings(data, tmp_path, "summary.eval_max_evaluations=3")
     summary = evaluate(config, *(lambda n=n: train_until(config, n) for n in (1, 10, 30)))
     assert summary.steps == (1, 10, 30)
-    told = scalars(tmp_path / "summaries")
+    told = read_scalars(tmp_path / "summaries")
     assert [step for step, _ in told["overall_loss"]] == [1, 10, 30]
     assert {"learning_rate", "loss_first", "absolute_mse_second", "relative_mae_first", "spearman_second"} <= {*told}
     assert {"absolute_error_50p_first", "absolute_percentage_error_99p_second", "global_step/sec"} <= {*told}
