@@ -107,6 +107,11 @@ _WITHOUT_EFFECT: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
         f"unless {spell('optimizer.learning_rate_schedule')} is EXPONENTIAL, INVERSE_TIME or NATURAL_EXP",
     ),
     (
+        "optimizer.grad_clip_norm",
+        lambda config: (config.optimizer.grad_clip_norm or 0) < 0,
+        "when it is negative: gradients are not clipped",
+    ),
+    (
         "checkpoint.load_global_step",
         lambda config: not (config.checkpoint.warmstart_file or config.checkpoint.warmstart_dir),
         f"without {spell('checkpoint.warmstart_file')} or {spell('checkpoint.warmstart_dir')}",
@@ -134,6 +139,13 @@ def settings_without_effect(config: RunnerConfig) -> list[tuple[str, str]]:
     return [(key, reason) for key, is_idle, reason in _WITHOUT_EFFECT if key in changed and is_idle(config)]
 
 
+def behaviour_notes() -> dict[str, str]:
+    """Return of settings when they are refused or have no effect, and why; for the table of flags."""
+    notes = {key: f"refused: training by several workers is not available; {advice}" for key, _, advice in _LATER}
+    notes |= {key: f"run_sequence_model refuses it: {advice}" for key, _, advice in _NOT_FOR_SEQUENCES}
+    return notes | {key: f"warning: no effect {reason}" for key, _, reason in _WITHOUT_EFFECT}
+
+
 def _value(config: RunnerConfig, key: str) -> Any:
     return functools.reduce(getattr, key.split("."), config)
 
@@ -143,7 +155,5 @@ def _warn(config: RunnerConfig) -> None:
         logger.warning("%s has no effect %s", spell(key), reason)
     if not config.distributed.synchronous:
         logger.warning("%s has no effect with one worker", spell("distributed.synchronous"))
-    if (config.optimizer.grad_clip_norm or 0) < 0:
-        logger.warning("%s is negative: gradients are not clipped", spell("optimizer.grad_clip_norm"))
     if config.action is Action.TRAIN and not config.checkpoint.directory:
         logger.warning("%s is not set: nothing of this training is kept", spell("checkpoint.directory"))
