@@ -117,6 +117,11 @@ _WITHOUT_EFFECT: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
         f"without {spell('checkpoint.warmstart_file')} or {spell('checkpoint.warmstart_dir')}",
     ),
     (
+        "output.graph_def_file",
+        lambda config: config.action is not Action.EXPORT_GRAPH_DEF,
+        "except for the action export_graph_def",
+    ),
+    (
         "summary.tf_profiler_port",
         lambda config: not config.summary.run_tf_profiler,
         f"without {spell('summary.run_tf_profiler')}",

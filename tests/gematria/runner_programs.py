@@ -8,7 +8,7 @@ from pathlib import Path
 
 PROGRAMS = ("run_sequence_model", "run_granite_model")
 
-_SIZES = {
+TINY = {
     "run_sequence_model": (
         "--gematria_token_embedding_size=4",
         "--gematria_instruction_embedding_size=4",
@@ -34,7 +34,7 @@ def command(program: str, data: tuple[Path, Path], *flags: str) -> list[str]:
         f"--gematria_tokens_file={data[1]}",
         "--gematria_throughput_source_filter=test: one",
         "--gematria_max_blocks_in_batch=20",
-        *_SIZES[program],
+        *TINY[program],
         *flags,
     ]
 

@@ -180,6 +180,7 @@ READY = ("tokens.file=t", "input.files=i", "checkpoint.directory=c")
         (["distributed.master=grpc://x"], "--master"),
         (["tokens.annotation_names_file=a"], "--gematria_annotation_names_file"),
         (["optimizer.trained_variables=a"], "--gematria_trained_variables"),
+        (["matmul_precision=BFLOAT16"], "--gematria_matmul_precision"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name_and_with_advice(overrides: list[str], flag: str) -> None:
@@ -225,6 +226,7 @@ def test_what_an_action_needs_is_enough(caplog: pytest.LogCaptureFixture) -> Non
         ("optimizer.decay_rate=0.5", "--gematria_decay_rate"),
         ("checkpoint.load_global_step=true", "--gematria_load_global_step_from_ckpt"),
         ("summary.tf_profiler_port=7000", "--gematria_tf_profiler_port"),
+        ("output.graph_def_file=g", "--gematria_graph_def_file"),
         ("model.rnn_output_size=8", "--gematria_rnn_output_size"),
         ("model.rnn_bidirectional=true", "--gematria_rnn_bidirectional"),
         ("model.rnn_dropout=0.5", "--gematria_rnn_dropout"),
