@@ -3,7 +3,8 @@
 The flags are those of the public tool of this name; the last three are ours. The scaling stays 1.0 by default, as
 there: give `--gematria_throughput_scaling=0.01` to turn BHive's cycles per 100 iterations into cycles per iteration.
 
-Exit codes: 0 done, 2 wrong flags, 3 unknown triple, 4 bad data, 130 after a signal; nothing is written unless it is 0.
+Exit codes: 0 done, 2 wrong flags, 3 unknown triple, 4 bad data, 130 and 143 after SIGINT and SIGTERM; nothing is
+written unless it is 0.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from absl import app, flags
 
-from ops_common.errors import Interrupted, OpsError, UsageError
+from ops_common.errors import Interrupted, OpsError, Terminated, UsageError
 
 
 def run_program(
@@ -66,4 +66,4 @@ def _parse(define_flags: Callable[[], None], argv: list[str]) -> None:
 
 
 def _interrupt(signal_number: int, _frame: types.FrameType | None) -> NoReturn:
-    raise Interrupted(f"stopped by {signal.Signals(signal_number).name}, nothing was written")
+    raise Terminated(f"stopped by {signal.Signals(signal_number).name}, nothing was written")
