@@ -136,8 +136,57 @@ def our_prediction(blocks: list[Any], sizes: str, which: str) -> Callable[[int],
     return predict
 
 
+class ReferenceModel:
+    """The same network as the formulas are written: Keras layers, a wide concatenation in front of each update.
+
+    Args:
+        config: A ``GraniteConfig``.
+        num_tokens: V, size of the vocabulary.
+    """
+
+    def __init__(self, config: Any, num_tokens: int) -> None:
+        import tensorflow as tf
+
+        self.tf, layers = tf, tf.keras.layers
+        width = config.node_embedding_size
+
+        def mlp() -> Any:
+            hidden = [layers.Dense(size, tf.nn.leaky_relu) for size in config.node_update_layers]
+            return tf.keras.Sequential([*hidden, layers.Dense(width)])
+
+        self.tables = [layers.Embedding(num, width) for num in (num_tokens, 9)]
+        self.first, self.updates = layers.Dense(width), [mlp(), mlp(), mlp()]
+        rounds = range(config.num_message_passing_iterations)
+        self.norms = [[layers.LayerNormalization() for _ in range(3)] for _ in rounds]
+        self.readouts = [tf.keras.Sequential([mlp(), layers.Dense(1, use_bias=False)]) for _ in SOURCES]
+
+    def __call__(self, inputs: Any) -> Any:
+        """Predicts: [B, K]."""
+        tf, gather, total = self.tf, self.tf.gather, self.tf.math.unsorted_segment_sum
+        nodes, edges = self.tables[0](inputs.node_tokens), self.tables[1](inputs.edge_types)
+        graphs = self.first(tf.cast(inputs.token_counts, tf.float32))
+        num_nodes, num_blocks = tf.shape(nodes)[0], tf.shape(graphs)[0]
+        for norm in self.norms:
+            wide = [edges, gather(nodes, inputs.receivers), gather(nodes, inputs.senders)]
+            new_edges = self.updates[0](tf.concat([*wide, gather(graphs, inputs.edge_blocks)], axis=1))
+            received = total(new_edges, inputs.receivers, num_nodes)
+            new_nodes = self.updates[1](tf.concat([received, nodes, gather(graphs, inputs.node_blocks)], axis=1))
+            sums = [total(new_edges, inputs.edge_blocks, num_blocks), total(new_nodes, inputs.node_blocks, num_blocks)]
+            new_graphs = self.updates[2](tf.concat([*sums, graphs], axis=1))
+            edges, nodes, graphs = (
+                layer(new + old)
+                for layer, new, old in zip(norm, (new_edges, new_nodes, new_graphs), (edges, nodes, graphs))
+            )
+        return tf.concat([readout(graphs) for readout in self.readouts], axis=1)
+
+    def variables(self) -> list[Any]:
+        """Returns what is trained; there once the model has been called."""
+        used = [*self.tables, self.first, *self.updates, *self.readouts, *(norm for row in self.norms for norm in row)]
+        return [variable for layer in used for variable in layer.trainable_weights]
+
+
 def reference_step(blocks: list[Any], sizes: str, which: str) -> Callable[[int], object]:
-    """Builds a plain training step: a wide concatenation in front of each update, Keras layers, Keras' Adam."""
+    """Builds the plain training step, with Keras' Adam; a call makes a batch and does one update."""
     import numpy as np
     import tensorflow as tf
 
@@ -146,44 +195,16 @@ def reference_step(blocks: list[Any], sizes: str, which: str) -> Callable[[int],
     from gematria_ops.encode.graph_batch import make_graph_batch
 
     del which
-    config, encoded = settings(sizes), encoded_graphs(blocks)
-    width, layers = config.node_embedding_size, tf.keras.layers
-
-    def mlp() -> Any:
-        hidden = [layers.Dense(size, tf.nn.leaky_relu) for size in config.node_update_layers]
-        return tf.keras.Sequential([*hidden, layers.Dense(width)])
-
-    tables = [layers.Embedding(num, width) for num in (len(encoded.vocabulary), 9)]
-    first, updates = layers.Dense(width), [mlp(), mlp(), mlp()]
-    norms = [[layers.LayerNormalization() for _ in range(3)] for _ in range(config.num_message_passing_iterations)]
-    readouts = [tf.keras.Sequential([mlp(), layers.Dense(1, use_bias=False)]) for _ in SOURCES]
-
-    def forward(inputs: Any) -> Any:
-        nodes, edges = tables[0](inputs.node_tokens), tables[1](inputs.edge_types)
-        graphs = first(tf.cast(inputs.token_counts, tf.float32))
-        num_nodes, num_blocks = tf.shape(nodes)[0], tf.shape(graphs)[0]
-        total = tf.math.unsorted_segment_sum
-        for norm in norms:
-            wide = [edges, tf.gather(nodes, inputs.receivers), tf.gather(nodes, inputs.senders)]
-            new_edges = updates[0](tf.concat([*wide, tf.gather(graphs, inputs.edge_blocks)], axis=1))
-            received = total(new_edges, inputs.receivers, num_nodes)
-            new_nodes = updates[1](tf.concat([received, nodes, tf.gather(graphs, inputs.node_blocks)], axis=1))
-            sums = [total(new_edges, inputs.edge_blocks, num_blocks), total(new_nodes, inputs.node_blocks, num_blocks)]
-            new_graphs = updates[2](tf.concat([*sums, graphs], axis=1))
-            edges, nodes, graphs = (
-                layer(new + old)
-                for layer, new, old in zip(norm, (new_edges, new_nodes, new_graphs), (edges, nodes, graphs))
-            )
-        return tf.concat([readout(graphs) for readout in readouts], axis=1)
-
-    optimizer = tf.keras.optimizers.Adam(0.001, epsilon=1e-8)
+    encoded = encoded_graphs(blocks)
+    model = ReferenceModel(settings(sizes), len(encoded.vocabulary))
+    # Keras makes its variables in the first call, which must not happen inside of the compiled one.
+    model(make_graph_batch(encoded, np.arange(2), BatchOptions()).inputs)
+    variables, optimizer = model.variables(), tf.keras.optimizers.Adam(0.001, epsilon=1e-8)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def update(inputs: Any, expected: Any, mask: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.where(mask, tf.square(forward(inputs) - expected), 0.0))
-        used = [*tables, first, *updates, *(layer for norm in norms for layer in norm), *readouts]
-        variables = [variable for layer in used for variable in layer.trainable_weights]
+            loss = tf.reduce_mean(tf.where(mask, tf.square(model(inputs) - expected), 0.0))
         gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
@@ -194,8 +215,6 @@ def reference_step(blocks: list[Any], sizes: str, which: str) -> Callable[[int],
         batch = make_graph_batch(encoded, schedule.block_indices(index), BatchOptions())
         return float(update(batch.inputs, batch.targets.expected, batch.targets.mask))
 
-    # Keras makes its variables in the first call, which must not happen inside of the compiled one.
-    forward(make_graph_batch(encoded, np.arange(2), BatchOptions()).inputs)
     return step
 
 

@@ -204,9 +204,7 @@ def test_what_is_not_there_is_refused_by_name_and_with_advice(overrides: list[st
     ],
 )
 def test_what_an_action_needs_is_asked_for(overrides: list[str], flag: str) -> None:
-    with pytest.raises(
-        ConfigError, match=rf"\({flag}\) is required for the action [a-z_]+"
-    ):
+    with pytest.raises(ConfigError, match=rf"\({flag}\) is required for the action [a-z_]+"):
         check_runner(settings(*overrides))
 
 
