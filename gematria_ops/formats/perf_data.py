@@ -33,7 +33,6 @@ _MIN_ATTRIBUTE_BYTES, _MAX_ATTRIBUTE_BYTES = 64, 1 << 12
 _BRANCH_TYPE_OFFSET = 72
 _RECORD = struct.Struct("<IHH")  # type, misc, size
 
-_NUM_FEATURE_BITS = 256
 _EVENT_DESCRIPTIONS, _FOLDER_FORMAT, _COMPRESSED = 12, 24, 27  # bits of features
 _AUXILIARY_TRACE = 71  # type of a record that data of its own follows
 _COMPRESSED_RECORDS = (81, 83)

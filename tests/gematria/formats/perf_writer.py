@@ -12,7 +12,7 @@ IDENTIFIER = 1 << 16
 BRANCH_HW_INDEX = 1 << 17
 BRANCH_ANY_USER = 1 << 0 | 1 << 3
 
-PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+PROT_READ, PROT_EXEC = 1, 4
 MISC_USER, MISC_MMAP_DATA = 2, 1 << 13
 
 # Of Linux 6.1; newer systems append fields.
