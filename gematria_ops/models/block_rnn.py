@@ -24,6 +24,44 @@ from gematria_ops.models.plain_rnn import Cell, last_states, list_places, output
 Reader = Callable[..., tf.Tensor]
 
 
+def read_by_scan(
+    cell: Cell, instructions: tf.Tensor, places: tf.Tensor, sizes: tf.Tensor, *, seq2seq: bool
+) -> tf.Tensor:
+    """Reads the blocks in a way that is fast to train: a scan over an array of steps.
+
+    Args:
+        cell: The network.
+        instructions: [I, input size] float32.
+        places: [I, 2] int32. The step and the block of each instruction.
+        sizes: [B] int32. Instructions of each block.
+        seq2seq: Answer for every instruction instead of every block.
+
+    Returns:
+        [B, D] or [I, D].
+    """
+    length, num_blocks = tf.reduce_max(sizes), tf.size(sizes)
+    projected = cell.project(instructions)  # [I, gates]
+    steps = tf.scatter_nd(places, projected, tf.stack([length, num_blocks, projected.shape[1]]))  # [L, B, gates]
+    is_running = (tf.range(length)[:, None] < sizes[None, :])[:, :, None]  # [L, B, 1]
+
+    def step(state: State, now: tuple[tf.Tensor, tf.Tensor]) -> State:
+        values, runs = now
+        return tuple(tf.where(runs, new, old) for new, old in zip(cell.step(values, state), state, strict=True))
+
+    states = tf.scan(step, (steps, is_running), cell.start(num_blocks))[0]  # [L, B, D]
+    # A block that has ended keeps its state.
+    return tf.gather_nd(states, places) if seq2seq else states[-1]
+
+
+def read_by_loop(
+    cell: Cell, instructions: tf.Tensor, places: tf.Tensor, sizes: tf.Tensor, *, seq2seq: bool
+) -> tf.Tensor:
+    """Reads the blocks likewise, with operations that TensorFlow Lite has."""
+    if seq2seq:
+        return outputs_of_items(cell, instructions, places, sizes)
+    return last_states(cell, instructions, places, sizes)[0]
+
+
 class BlockRnn:
     """A recurrent network over the instructions of each block.
 
@@ -47,7 +85,7 @@ class BlockRnn:
         self._cells = [cell(store, name, input_size, size) for name in names]
         self.output_size = size * len(names)
 
-    def __call__(self, instructions: tf.Tensor, inputs: GraphInputs, read: Reader) -> tf.Tensor:
+    def __call__(self, instructions: tf.Tensor, inputs: GraphInputs, read: Reader = read_by_scan) -> tf.Tensor:
         """Reads the blocks.
 
         Args:
@@ -98,41 +136,3 @@ class GruCell:
         z_h, r_h, candidate_h = tf.split(tf.matmul(h, self._recurrent_kernel) + self._recurrent_bias, 3, axis=1)
         z, r = tf.sigmoid(z + z_h), tf.sigmoid(r + r_h)
         return (z * h + (1 - z) * tf.tanh(candidate + r * candidate_h),)
-
-
-def read_by_scan(
-    cell: Cell, instructions: tf.Tensor, places: tf.Tensor, sizes: tf.Tensor, *, seq2seq: bool
-) -> tf.Tensor:
-    """Reads the blocks in a way that is fast to train: a scan over an array of steps.
-
-    Args:
-        cell: The network.
-        instructions: [I, input size] float32.
-        places: [I, 2] int32. The step and the block of each instruction.
-        sizes: [B] int32. Instructions of each block.
-        seq2seq: Answer for every instruction instead of every block.
-
-    Returns:
-        [B, D] or [I, D].
-    """
-    length, num_blocks = tf.reduce_max(sizes), tf.size(sizes)
-    projected = cell.project(instructions)  # [I, gates]
-    steps = tf.scatter_nd(places, projected, tf.stack([length, num_blocks, projected.shape[1]]))  # [L, B, gates]
-    is_running = (tf.range(length)[:, None] < sizes[None, :])[:, :, None]  # [L, B, 1]
-
-    def step(state: State, now: tuple[tf.Tensor, tf.Tensor]) -> State:
-        values, runs = now
-        return tuple(tf.where(runs, new, old) for new, old in zip(cell.step(values, state), state, strict=True))
-
-    states = tf.scan(step, (steps, is_running), cell.start(num_blocks))[0]  # [L, B, D]
-    # A block that has ended keeps its state.
-    return tf.gather_nd(states, places) if seq2seq else states[-1]
-
-
-def read_by_loop(
-    cell: Cell, instructions: tf.Tensor, places: tf.Tensor, sizes: tf.Tensor, *, seq2seq: bool
-) -> tf.Tensor:
-    """Reads the blocks likewise, with operations that TensorFlow Lite has."""
-    if seq2seq:
-        return outputs_of_items(cell, instructions, places, sizes)
-    return last_states(cell, instructions, places, sizes)[0]
