@@ -44,9 +44,11 @@ def atomic_path(final: Path) -> Iterator[Path]:
         The name to write to: `.<name>.<pid>.<n>.part` in the same folder. The body has to create the file.
 
     Raises:
-        ArtifactError: The disk is full, or the folder cannot be written.
+        ArtifactError: The disk is full, the folder cannot be written, or `final` is a folder itself.
     """
     final = Path(final)
+    if final.is_dir():
+        raise ArtifactError(f"{final} is a folder", "give the name of the file to write")
     _make_folder(final.parent)
     temporary = _part_name(final)
     try:

@@ -31,11 +31,28 @@ def run_program(
     Returns:
         The exit code: 0, or that of the error.
     """
-    try:
+
+    def parse_and_run() -> None:
         _parse(define_flags, list(sys.argv if argv is None else argv))
+        run()
+
+    return run_guarded(name, parse_and_run)
+
+
+def run_guarded(name: str, work: Callable[[], None]) -> int:
+    """Does a program's work; turns errors into messages and SIGTERM into an error.
+
+    Args:
+        name: What messages begin with.
+        work: The work.
+
+    Returns:
+        The exit code: 0, or that of the error.
+    """
+    try:
         # So that SIGTERM unwinds like an error, and temporary files go.
         signal.signal(signal.SIGTERM, _interrupt)
-        run()
+        work()
     except OpsError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code

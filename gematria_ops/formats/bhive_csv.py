@@ -130,20 +130,36 @@ def read_rows(path: Path, layout: CsvLayout) -> Iterator[BhiveRow | RejectedRow]
         DataError: The file is missing, cannot be read, or its compressed data is torn; the message says from which
             line on.
     """
+    for line_number, line in read_lines(path):
+        if line is None:
+            yield RejectedRow(line_number, RejectReason.LINE_TOO_LONG, f"more than {MAX_LINE_BYTES} bytes")
+            continue
+        parsed = parse_line(line, layout)
+        if isinstance(parsed, RejectReason):
+            yield RejectedRow(line_number, parsed, shortened(line))
+        else:
+            yield BhiveRow(line_number, *parsed)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """Reads a text file line by line; it may be plain or compressed with gzip, which its first bytes tell.
+
+    Args:
+        path: The file.
+
+    Yields:
+        The number of each line, from 1, and the line with its end; None for one of more than `MAX_LINE_BYTES`.
+
+    Raises:
+        DataError: As `read_rows`.
+    """
     line_number = 0
     try:
         with path.open("rb") as raw, _decompressed(raw) as file:
             for line_number, line in enumerate(_read_lines(file), start=1):
-                if line is None:
-                    yield RejectedRow(line_number, RejectReason.LINE_TOO_LONG, f"more than {MAX_LINE_BYTES} bytes")
-                    continue
-                parsed = parse_line(line, layout)
-                if isinstance(parsed, RejectReason):
-                    yield RejectedRow(line_number, parsed, shortened(line))
-                else:
-                    yield BhiveRow(line_number, *parsed)
+                yield line_number, line
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist", "check the name of the CSV file") from None
+        raise DataError(f"{path} does not exist", "check the name of the file") from None
     except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise DataError(
