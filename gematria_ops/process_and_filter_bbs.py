@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> None:
     block_filter = BBProcessorFilter()
     num_blocks = num_emptied = 0
     with atomic_path(arguments.output_file) as temporary, temporary.open("w", encoding="ascii") as output:
-        for line_number, line in read_lines(arguments.input_file):
+        for line_number, line in enumerate(read_lines(arguments.input_file), start=1):
             where = f"{arguments.input_file}, line {line_number}"
             if line is None:
                 raise DataError(f"{where}: longer than {MAX_LINE_BYTES} bytes", "give one block a line")

@@ -39,20 +39,12 @@ def run_program(
     return run_guarded(name, parse_and_run)
 
 
-def run_guarded(name: str, work: Callable[[], None]) -> int:
-    """Does a program's work; turns errors into messages and SIGTERM into an error.
-
-    Args:
-        name: What messages begin with.
-        work: The work.
-
-    Returns:
-        The exit code: 0, or that of the error.
-    """
+def run_guarded(name: str, action: Callable[[], None]) -> int:
+    """Runs an action and turns its errors into a message and an exit code, which is returned."""
     try:
         # So that SIGTERM unwinds like an error, and temporary files go.
         signal.signal(signal.SIGTERM, _interrupt)
-        work()
+        action()
     except OpsError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code

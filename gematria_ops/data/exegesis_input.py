@@ -106,7 +106,7 @@ def _annotated_blocks(
     """Yields the blocks to write; counts those that are left out."""
     if not options.max_num_blocks:
         return
-    for line_number, line in read_lines(csv_file):
+    for line_number, line in enumerate(read_lines(csv_file), start=1):
         block_hex, instructions = _read_block(line, f"{csv_file}, line {line_number}")
         canonical = [decoded.instruction for decoded in instructions]
         try:
