@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gematria_ops.data.dataset import read_blocks
 from gematria_ops.formats.annotated_blocks import block_problems
 from tests.gematria.formats.test_annotated_blocks import ASSEMBLY, JSON
 
@@ -95,6 +96,26 @@ def test_the_sample_in_parts(tmp_path):
     blocks = json.loads((json_dir / "0.json").read_text())
     assert len(blocks) == 500
     assert not [problem for block in blocks for problem in block_problems(block)]
+
+
+def test_results_of_exegesis_benchmark_are_imported_as_they_are(tmp_path):
+    """It prints `<hex>,<inverse throughput>` per block: a BHive CSV file in cycles per iteration."""
+    results, output = tmp_path / "results.csv", tmp_path / "blocks.tfrecord"
+    results.write_text("3b31,0.5037\n4801d8,1.0142\n")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "gematria_ops.import_from_bhive", f"--gematria_input_csv={results}"),
+            *(f"--gematria_output_tfrecord={output}", "--gematria_throughput_source_name=llvm-exegesis: skl"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    entries = [entry for block in read_blocks(output) for entry in block.inverse_throughputs]
+    assert {entry.source for entry in entries} == {"llvm-exegesis: skl"}
+    assert [list(entry.inverse_throughput_cycles) for entry in entries] == [[0.5037], [1.0142]]
 
 
 FLAG_ERRORS = {
