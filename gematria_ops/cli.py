@@ -20,6 +20,7 @@ EXAMPLES = (
         "--overrides optimizer.learning_rate=0.002",
     ),
     ("the report", "evaluate-model --dataset-dir data/blocks --run-dir runs/first"),
+    ("is the data sound?", "check-dataset --input-files data/blocks"),
 )
 
 

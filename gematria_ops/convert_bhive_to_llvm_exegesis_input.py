@@ -4,8 +4,8 @@ The flags are those of the public tool of this name, with one difference: its an
 the blocks, and nothing here does. `static`, the default, derives the same from the code alone; a block for which that
 is not possible is left out and counted by reason.
 
-Exit codes: 0 done, 1 a flag is missing or wrong, 2 a line or a block cannot be used, 4 a file cannot be written, 130
-after a signal.
+Exit codes: 0 done, 1 a flag is missing or its value wrong, 2 an unknown flag, or input that cannot be used, 4 a file
+cannot be written, 130 after a signal. Assembly files that were written before an error stay.
 """
 
 from __future__ import annotations

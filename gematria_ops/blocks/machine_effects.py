@@ -1,13 +1,12 @@
 """What each instruction of a block does to registers and memory on a processor, as the disassembler knows it.
 
 This is about execution and not about LLVM's view: a `lock` belongs to the instruction that follows it. Values are not
-computed here; `data/static_annotator.py` does that as far as it can be done.
+computed here; `data/static_machine.py` does that as far as it can be done.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 # The heavy library that this file is for; nothing imports this file before blocks are to be looked at.
@@ -32,7 +31,6 @@ from gematria_ops.blocks.register_use import GENERAL_REGISTERS
 if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber  # what the module of this name is not
 
-_CACHE_SIZE = 1 << 14
 _WRITES = frozenset({OpAccess.WRITE, OpAccess.COND_WRITE, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE})
 _READS = frozenset({OpAccess.READ, OpAccess.COND_READ, OpAccess.READ_WRITE, OpAccess.READ_COND_WRITE})
 _REGISTER_NAMES = {value: name for name, value in vars(Register).items() if isinstance(value, int)}
@@ -127,7 +125,6 @@ class MachineEffect(NamedTuple):
     hazard: Hazard | None
 
 
-@lru_cache(maxsize=_CACHE_SIZE)
 def machine_effects(machine_code: bytes) -> tuple[MachineEffect, ...]:
     """Describes the instructions of a block; a code that is none has the hazard `UNDECODABLE` and is the last."""
     return tuple(map(_effect, Decoder(64, machine_code)))

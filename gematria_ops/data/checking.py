@@ -12,21 +12,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from gematria_ops.blocks.basic_block import Instruction
 from gematria_ops.data.record_merging import block_key
 from gematria_ops.formats.proto_codec import instruction_from_proto
 from gematria_ops.formats.protos.basic_block_pb2 import BasicBlockProto
+from gematria_ops.formats.protos.canonicalized_instruction_pb2 import CanonicalizedInstructionProto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto, ThroughputWithSourceProto
 from gematria_ops.formats.tfrecord import read_located_records
 from ops_common.artifacts import MANIFEST_NAME, check_file, read_manifest
 from ops_common.errors import ArtifactError, DataError
 from ops_common.progress import Progress
 
+if TYPE_CHECKING:  # the disassembler is heavy, and only its results are handled here
+    from gematria_ops.blocks.decoding import DecodedInstruction
+
 _MASK64 = (1 << 64) - 1
 _KEY_BYTES = 12
+_MAX_KEPT_PAIRS = 1 << 16
 
 
 class Finding(StrEnum):
@@ -163,6 +169,8 @@ class _RecordChecker:
 
         self._decode_block, self._undecodable = decode_block, UndecodableError
         self._seen: set[bytes] = set()
+        # Machine code and canonical form that were found to agree; instructions repeat a lot.
+        self._agreeing: set[tuple[bytes, str, bytes]] = set()
 
     def findings(self, payload: bytes) -> Iterator[tuple[Finding, str]]:
         """Yields what is wrong with one record."""
@@ -204,12 +212,24 @@ class _RecordChecker:
             yield Finding.OTHER_BOUNDARIES, f"decoded, there are {len(decoded)} instructions that begin elsewhere"
             return
         for index, (expected, message) in enumerate(zip(decoded, block.canonicalized_instructions)):
-            found = instruction_from_proto(message)
-            wanted = dataclasses.replace(expected.instruction, instruction_annotations=found.instruction_annotations)
-            if found != wanted:
-                names = f"{found.llvm_mnemonic or found.mnemonic!r} instead of {wanted.llvm_mnemonic}"
+            found = self._other_form(expected, message)
+            if found is not None:
+                names = f"{found.llvm_mnemonic or found.mnemonic!r} instead of {expected.instruction.llvm_mnemonic}"
                 yield Finding.OTHER_CANONICAL_FORM, f"instruction {index} ({codes[index].hex()}): {names}"
                 return
+
+    def _other_form(self, expected: DecodedInstruction, message: CanonicalizedInstructionProto) -> Instruction | None:
+        """Returns the canonical form of a record if it is another than that of the machine code, annotations aside."""
+        key = (expected.machine_code, expected.assembly, message.SerializeToString())
+        if key in self._agreeing:
+            return None
+        found = instruction_from_proto(message)
+        if found != dataclasses.replace(expected.instruction, instruction_annotations=found.instruction_annotations):
+            return found
+        if len(self._agreeing) >= _MAX_KEPT_PAIRS:
+            self._agreeing.clear()
+        self._agreeing.add(key)
+        return None
 
 
 def _machine_code(block: BasicBlockProto) -> bytes:

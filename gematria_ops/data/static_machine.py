@@ -27,6 +27,8 @@ _STRINGS = frozenset(
 _STACK = frozenset({"push", "pop", "pushf", "pushfq", "popf", "popfq"})
 # What they load from memory decides which floating-point exceptions trap, or is refused by the processor.
 _LOAD_CONTROLS = frozenset({"ldmxcsr", "vldmxcsr", "fldcw", "fldenv", "frstor", "fxrstor", "fxrstor64"})
+# They touch more than the disassembler lists, or change where a segment begins.
+_UNLISTED = frozenset({"enter", "clzero", "movdir64b", "enqcmd", "enqcmds", "wrfsbase", "wrgsbase"})
 # With the number of the bit in a register they reach beyond what they name.
 _BIT_STRINGS = frozenset({"bt", "bts", "btr", "btc"})
 _DIRECTIONS = {"cld": 1, "std": -1, "popf": None, "popfq": None}
@@ -191,7 +193,7 @@ class StaticMachine:
             return self._divided(effect, values[0])
         if mnemonic in _STRINGS:
             return self._moved_pointers(effect)
-        if mnemonic == "leave":
+        if mnemonic == "leave" and effect.accesses[0].num_bytes == 8:
             return {
                 "RSP": _plus(self._registers.get("RBP"), 8),
                 "RBP": self._load(*_place(effect.accesses[0], addresses)),
@@ -247,7 +249,7 @@ def _check_can_tell(effect: MachineEffect) -> None:
     if effect.mnemonic in _LOAD_CONTROLS:
         raise CannotTellError("control_register")
     is_bit_string = effect.mnemonic in _BIT_STRINGS and isinstance(effect.operands[1], RegisterPart)
-    if effect.mnemonic == "enter" or (is_bit_string and effect.accesses):
+    if effect.mnemonic in _UNLISTED or (is_bit_string and effect.accesses):
         raise CannotTellError("unknown_address")
 
 

@@ -1,5 +1,6 @@
 """The tools as commands: results, tables and reports, exit codes."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -39,9 +40,7 @@ def run(capfd, tool, status=0, **arguments):
 def test_every_tool_says_what_it_and_its_arguments_are():
     for tool in TOOLS:
         assert summary(tool).endswith(".")
-        assert set(argument_descriptions(tool)) == set(tool.__kwdefaults__ or {}) | set(tool.__annotations__) - {
-            "return"
-        }
+        assert set(argument_descriptions(tool)) == set(inspect.signature(tool).parameters)
 
 
 def test_merge_check_and_describe(capfd, records, tmp_path):
