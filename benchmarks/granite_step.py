@@ -205,7 +205,8 @@ def reference_step(blocks: list[Any], sizes: str, which: str) -> Callable[[int],
     def update(inputs: Any, expected: Any, mask: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.where(mask, tf.square(model(inputs) - expected), 0.0))
-        gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        values = [variable.value for variable in variables]
+        gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 
