@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
 from gematria_ops.config.choices import Action, LearningRateScheduleType, MatmulPrecision, RnnType
+from gematria_ops.config.cluster import VARIABLE, read_cluster
 from gematria_ops.config.runner import GraniteRunnerConfig, RunnerConfig, spell
 from ops_common.config import walk_settings
 from ops_common.errors import ConfigError
@@ -23,16 +25,33 @@ SCHEDULES_WITH_RATE = (
     LearningRateScheduleType.NATURAL_EXP,
 )
 
-_LATER: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
-    ("distributed.num_replicas", lambda config: config.distributed.num_replicas > 1, "train with one worker"),
+_REFUSED: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
+    (
+        "distributed.ps_tasks",
+        lambda config: config.distributed.ps_tasks > 0,
+        "there are no parameter servers; let workers add up their gradients (--gematria_num_training_worker_replicas)",
+    ),
+    (
+        "distributed.master",
+        lambda config: bool(config.distributed.master),
+        "there is no TensorFlow session to connect to; workers find each other by TF_CONFIG",
+    ),
+    (
+        "distributed.synchronous",
+        lambda config: config.distributed.num_replicas > 1 and not config.distributed.synchronous,
+        "several workers always update the weights together",
+    ),
     (
         "distributed.num_replicas_to_aggregate",
-        lambda config: config.distributed.num_replicas_to_aggregate > 1,
-        "train with one worker, and a larger --gematria_max_blocks_in_batch",
+        lambda config: config.distributed.num_replicas_to_aggregate != config.distributed.num_replicas,
+        "every step adds up the gradients of all workers; give the number of workers "
+        "(--gematria_num_training_worker_replicas)",
     ),
-    ("distributed.ps_tasks", lambda config: config.distributed.ps_tasks > 0, "train without parameter servers"),
-    ("distributed.task_index", lambda config: config.distributed.task_index > 0, "start the chief (0) only"),
-    ("distributed.master", lambda config: bool(config.distributed.master), "train in this process"),
+    (
+        "random_seed",
+        lambda config: config.distributed.num_replicas > 1 and config.random_seed < 0,
+        "several workers have to draw the same batches; give a seed of 0 or more",
+    ),
 ]
 
 _NOT_FOR_SEQUENCES: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
@@ -61,15 +80,35 @@ def check_runner(config: RunnerConfig) -> None:
         ConfigError: The action needs a file that was not named, or a feature is not there; the message names the
             setting and its flag.
     """
-    for key, is_used, advice in _LATER:
-        if is_used(config):
-            raise ConfigError(f"{spell(key)}: training by several workers is not available yet", hint=advice)
+    for key, is_refused, advice in _REFUSED:
+        if is_refused(config):
+            raise ConfigError(f"{spell(key)} cannot be {_value(config, key)}", hint=advice)
+    if config.action is Action.TRAIN:
+        _check_cluster(config)
     if not isinstance(config, GraniteRunnerConfig):
         for key, is_used, advice in _NOT_FOR_SEQUENCES:
             if is_used(config):
                 raise ConfigError(f"{spell(key)} cannot be used with a sequence model", hint=advice)
     _check_files(config)
     _warn(config)
+
+
+def _check_cluster(config: RunnerConfig) -> None:
+    """Check that flags and TF_CONFIG speak of the same workers."""
+    distributed, cluster = config.distributed, read_cluster(os.environ)
+    replicas, task = spell("distributed.num_replicas"), spell("distributed.task_index")
+    num, rank = (len(cluster.addresses), cluster.rank) if cluster is not None else (1, 0)
+    if num != distributed.num_replicas:
+        raise ConfigError(
+            f"{replicas} is {distributed.num_replicas}, and {VARIABLE} describes "
+            f"{f'{num} workers' if cluster is not None else 'no workers'}",
+            "docs/distributed.md shows how several workers are started",
+        )
+    if rank != distributed.task_index:
+        raise ConfigError(
+            f"{task} is {distributed.task_index}, and {VARIABLE} says that this is worker {rank}",
+            "give each worker its own number in both",
+        )
 
 
 def _check_files(config: RunnerConfig) -> None:
@@ -142,7 +181,7 @@ def settings_without_effect(config: RunnerConfig) -> list[tuple[str, str]]:
 
 def behaviour_notes() -> dict[str, str]:
     """Return of settings when they are refused or have no effect, and why; for the table of flags."""
-    notes = {key: f"refused: training by several workers is not available; {advice}" for key, _, advice in _LATER}
+    notes = {key: f"refused where it contradicts: {advice}" for key, _, advice in _REFUSED}
     notes |= {key: f"run_sequence_model refuses it: {advice}" for key, _, advice in _NOT_FOR_SEQUENCES}
     return notes | {key: f"warning: no effect {reason}" for key, _, reason in _WITHOUT_EFFECT}
 

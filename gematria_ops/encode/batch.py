@@ -59,11 +59,14 @@ class Targets(NamedTuple):
         expected: [B, K] float32. Cycles per iteration; -1 where there is no label.
         mask: [B, K] bool. Where there is a label.
         expected_deltas: [I, K] float32. What each instruction adds to the cycles of its prefix; None unless seq2seq.
+        label_counts: [2, K] float32. Labels of the whole batch, and of its instructions, of which this is one worker's
+            share; None: the batch is whole.
     """
 
     expected: Float32
     mask: Bool
     expected_deltas: Float32 | None
+    label_counts: Float32 | None = None
 
 
 InputsT = TypeVar("InputsT", bound=Inputs)

@@ -151,6 +151,7 @@ def fill_up(batch: SequenceBatch, shape: SequenceShape) -> SequenceBatch:
         expected=fill(targets.expected, shape.blocks, -1),
         mask=fill(targets.mask, shape.blocks, False),
         expected_deltas=fill_optional(targets.expected_deltas, shape.occurrences, 0),
+        label_counts=targets.label_counts,
     )
     return batch._replace(inputs=filled_inputs, targets=filled_targets)
 

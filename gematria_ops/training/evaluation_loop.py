@@ -92,8 +92,8 @@ def evaluate_continuously(
     watcher = CheckpointWatcher(folder, config.summary.eval_interval_seconds, now=now, wait=wait)
     steps: list[int] = []
     best_steps: list[int] = []
-    logger.info("waiting for checkpoints in %s", folder)
     with stop_signals() as stop:
+        logger.info("waiting for checkpoints in %s", folder)
         for prefix in watcher.new_checkpoints(stop):
             try:
                 step, is_best = evaluator.evaluate(prefix)

@@ -58,6 +58,7 @@ def compute_losses(
     mask: tf.Tensor,
     loss_type: LossType,
     normalization: ErrorNormalization,
+    label_counts: tf.Tensor | None = None,
 ) -> Losses:
     """Computes the loss of each task and their mean.
 
@@ -67,6 +68,8 @@ def compute_losses(
         mask: [N, K] bool. Where there is a label.
         loss_type: How a normalised error becomes a loss; Huber's delta is 1.
         normalization: By what an error is divided.
+        label_counts: [K] float32. Labels of the whole batch, if these are the rows of one worker: then the losses are
+            its part of those of the whole batch, which are their sums. None: the rows are the whole batch.
 
     Returns:
         The losses.
@@ -87,7 +90,7 @@ def compute_losses(
         near = tf.minimum(size, 1.0)
         losses = 0.5 * tf.square(near) + (size - near)
     weights = tf.cast(mask, losses.dtype)
-    counts = tf.reduce_sum(weights, axis=0)  # [K]
+    counts = tf.reduce_sum(weights, axis=0) if label_counts is None else label_counts  # [K]
     sums = tf.reduce_sum(losses * weights, axis=0)  # [K]
     present = counts > 0
     means = sums / tf.maximum(counts, 1.0)
@@ -110,12 +113,16 @@ def batch_losses(answer: ModelOutput, inputs: Inputs, targets: Targets, config: 
     """
     blocks = inputs.instruction_blocks
     if answer.deltas is None or blocks is None or not config.use_seq2seq_loss:
+        of_blocks = None if targets.label_counts is None else targets.label_counts[0]
         return compute_losses(
-            answer.output, targets.expected, targets.mask, config.loss_type, config.loss_normalization
+            answer.output, targets.expected, targets.mask, config.loss_type, config.loss_normalization, of_blocks
         )
     # Rows that were filled up have block -1.
     mask = tf.gather(targets.mask, tf.maximum(blocks, 0)) & (blocks >= 0)[:, None]  # [I, K]
-    return compute_losses(answer.deltas, targets.expected_deltas, mask, config.loss_type, config.loss_normalization)
+    of_instructions = None if targets.label_counts is None else targets.label_counts[1]
+    return compute_losses(
+        answer.deltas, targets.expected_deltas, mask, config.loss_type, config.loss_normalization, of_instructions
+    )
 
 
 def error_statistics(

@@ -16,6 +16,7 @@ from gematria_ops.models.output import ModelOutput
 from gematria_ops.models.precision import products_in
 from gematria_ops.models.predict_step import input_signature, real_rows
 from gematria_ops.training.losses import Losses, batch_losses
+from gematria_ops.training.replicas import Replicas
 
 
 class AppliesGradients(Protocol):
@@ -55,6 +56,7 @@ class TrainStep:
         use_xla: Compile losses and gradients with XLA; None: as is best for the kind of model.
         dropout: Batches hold a seed for dropout.
         precision: Of the large matrix products.
+        replicas: The workers that share each batch.
     """
 
     def __init__(
@@ -67,22 +69,25 @@ class TrainStep:
         use_xla: bool | None = None,
         dropout: bool = False,
         precision: MatmulPrecision = MatmulPrecision.FLOAT32,
+        replicas: Replicas | None = None,
     ) -> None:
         self._model = model
         self._loss = loss
         self._optimizer = optimizer
         self._precision = precision
+        self._replicas = replicas or Replicas()
         self._variables = list((model.variables_by_name() if variables is None else variables).values())
         use_xla = is_compiled_with_xla(model.config) if use_xla is None else use_xla
         self._gradients = tf.function(self.gradients, jit_compile=use_xla, autograph=False)
         # Traced here, once: the sizes of all arrays are open.
         self._compiled = tf.function(self._update, autograph=False).get_concrete_function(
-            input_signature(model, dropout=dropout), target_signature(model)
+            input_signature(model, dropout=dropout), target_signature(model, is_share=self._replicas.num > 1)
         )
 
     def __call__(self, batch: Batch[Any]) -> StepResult:
         """Does one update."""
-        losses, answer = self._compiled(batch.inputs, batch.targets)
+        with self._replicas.errors_named():
+            losses, answer = self._compiled(batch.inputs, batch.targets)
         output, deltas = real_rows(answer, batch)
         return StepResult(float(losses.loss), losses.task_losses.numpy(), output, deltas)
 
@@ -99,12 +104,23 @@ class TrainStep:
 
     def _update(self, inputs: Inputs, targets: Targets) -> tuple[Losses, ModelOutput]:
         gradients, losses, answer = self._gradients(inputs, targets)
+        if self._replicas.num > 1:
+            gradients, losses = self._add_up(gradients, losses)
         self._optimizer.apply(gradients, self._variables)
         return losses, answer
 
+    def _add_up(
+        self, gradients: list[tf.Tensor | tf.IndexedSlices | None], losses: Losses
+    ) -> tuple[list[tf.Tensor | None], Losses]:
+        """Returns the gradients and losses of the whole batch, of which every worker has its part."""
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
+        *sums, loss, task_losses = self._replicas.summed([*dense, losses.loss, losses.task_losses])
+        remaining = iter(sums)
+        return [None if gradient is None else next(remaining) for gradient in gradients], Losses(loss, task_losses)
 
-def target_signature(model: ThroughputModel) -> Targets:
-    """Describes the targets of a model to ``tf.function``."""
+
+def target_signature(model: ThroughputModel, *, is_share: bool = False) -> Targets:
+    """Describes the targets of a model to ``tf.function``; of a whole batch, or of one worker's share of it."""
     num_tasks = len(model.task_names)
     return Targets(
         expected=tf.TensorSpec([None, num_tasks], tf.float32, "expected"),
@@ -112,4 +128,5 @@ def target_signature(model: ThroughputModel) -> Targets:
         expected_deltas=tf.TensorSpec([None, num_tasks], tf.float32, "expected_deltas")
         if model.config.seq2seq
         else None,
+        label_counts=tf.TensorSpec([2, num_tasks], tf.float32, "label_counts") if is_share else None,
     )

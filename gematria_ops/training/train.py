@@ -22,9 +22,10 @@ from gematria_ops.encode.loading import BlockLoader
 from gematria_ops.models.bundle import Bundle, save_bundle
 from gematria_ops.models.threads import use_one_thread_per_operation
 from gematria_ops.training.profiler import start_profiler
+from gematria_ops.training.replicas import Replicas, make_replicas
 from gematria_ops.training.starting_point import copy_resume_folder
 from gematria_ops.training.workload import ModelTraining, Validation
-from ops_common.learning.checkpoints import CheckpointStore
+from ops_common.learning.checkpoints import CheckpointStore, FollowedCheckpoints
 from ops_common.learning.fit import Plan, fit
 from ops_common.learning.pace import Cadence, FitSummary
 from ops_common.metrics import read_metrics
@@ -78,32 +79,35 @@ def train(
         ConfigError: A setting cannot be used, or the newest checkpoint belongs to another model or vocabulary.
         DataError: The input is damaged, a task has no label, a token is unknown, or the loss became infinite.
         ArtifactError: A checkpoint cannot be written, or none of those that are there is whole.
-        Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
+        Interrupted: SIGINT or SIGTERM came, here or to another worker; a checkpoint was written.
+        ServiceError: Another worker was lost.
     """
     started = time.monotonic()
     check_runner(config)
     use_one_thread_per_operation()
+    replicas = make_replicas(config)
+    if not replicas.is_chief:
+        config, metrics_path, bundle_dir = _as_follower(config), None, None
     np.set_printoptions(edgeitems=config.summary.numpy_print_edgeitems)
     tf.debugging.set_log_device_placement(config.distributed.log_device_placement)
     start_profiler(config.summary)
-    copy_resume_folder(config.checkpoint)
+    if replicas.is_chief:
+        copy_resume_folder(config.checkpoint)
+    replicas.agree([0.0])  # nobody looks for checkpoints before they are copied
 
     with BlockLoader(config) if blocks is None else nullcontext(blocks) as loader:
         vocabulary = loader.vocabulary
-        training = ModelTraining(config, vocabulary, loader.load)
-    checkpoints = None
-    if config.checkpoint.directory:
-        folder = Path(config.checkpoint.directory)
-        checkpoints = CheckpointStore(folder, training.identity(), config.checkpoint.max_to_keep)
+        training = ModelTraining(config, vocabulary, loader.load, replicas)
     validation = Validation(config, training.model, vocabulary) if config.validation.files else None
     before_fit = time.monotonic() - started
     summary = fit(
         training,
         _plan(config),
-        checkpoints,
+        _checkpoints(config, training, replicas),
         initialize=training.warm_start,
         validate=validation,
         metrics_path=metrics_path,
+        peers=replicas if replicas.num > 1 else None,
     )
     if bundle_dir is not None:
         save_bundle(bundle_dir, Bundle(training.model, vocabulary, config, summary.global_step))
@@ -112,6 +116,22 @@ def train(
         losses = [record["loss"] for record in read_metrics(metrics_path) if "loss" in record]
         summary.final_loss = losses[-1] if losses else summary.final_loss
     return _summarize(summary, training.encoded, before_fit)
+
+
+def _checkpoints(config: RunnerConfig, training: ModelTraining, replicas: Replicas) -> CheckpointStore | None:
+    if not config.checkpoint.directory:
+        return None
+    store = CheckpointStore if replicas.is_chief else FollowedCheckpoints
+    return store(Path(config.checkpoint.directory), training.identity(), config.checkpoint.max_to_keep)
+
+
+def _as_follower(config: RunnerConfig) -> RunnerConfig:
+    """Return the settings of a worker that is not the chief: it writes nothing and looks at no held-out blocks."""
+    changes = {
+        "summary": config.summary.model_copy(update={"directory": ""}),
+        "validation": config.validation.model_copy(update={"files": ()}),
+    }
+    return config.model_copy(update=changes)
 
 
 def _plan(config: RunnerConfig) -> Plan:

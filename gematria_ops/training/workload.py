@@ -26,6 +26,7 @@ from gematria_ops.inference.predictor import Predictor
 from gematria_ops.models.factory import ThroughputModel, build_model, model_identity
 from gematria_ops.training.losses import check_labels
 from gematria_ops.training.optimizers import Optimizer
+from gematria_ops.training.replicas import Replicas
 from gematria_ops.training.starting_point import warm_start
 from gematria_ops.training.step import StepResult, TrainStep
 from gematria_ops.training.summaries import SummaryWriter, step_statistics
@@ -42,14 +43,22 @@ class ModelTraining:
         config: All settings.
         vocabulary: The tokens the model will know.
         load_blocks: Returns the training blocks; called when the model is built, which takes about as long.
+        replicas: The workers that share each batch; None: this process is the only one.
 
     Raises:
         DataError: What ``load_blocks`` raises; or the labels cannot be trained on.
         ConfigError: There is no such group of variables.
     """
 
-    def __init__(self, config: RunnerConfig, vocabulary: Vocabulary, load_blocks: Callable[[], EncodedBlocks]) -> None:
+    def __init__(
+        self,
+        config: RunnerConfig,
+        vocabulary: Vocabulary,
+        load_blocks: Callable[[], EncodedBlocks],
+        replicas: Replicas | None = None,
+    ) -> None:
         self._config = config
+        self._replicas = replicas = replicas or Replicas()
         seed = config.random_seed
         self.model = build_model(config, vocabulary, annotation_names(config))
         trained = trained_variables(self.model, config.optimizer.trained_variables)
@@ -62,6 +71,7 @@ class ModelTraining:
             variables=trained,
             dropout=options.dropout,
             precision=config.matmul_precision,
+            replicas=replicas,
         )
         self.encoded = encoded = load_blocks()
         check_labels(encoded, config.task_names(), config.loss)
@@ -71,7 +81,8 @@ class ModelTraining:
         )
         if schedule.num_skipped:
             logger.warning("%d blocks are in no batch: over the instruction limit", schedule.num_skipped)
-        self._batches = TrainingBatches(encoded, schedule, layout_of(config.model), options, seed)
+        layout = layout_of(config.model)
+        self._batches = TrainingBatches(encoded, schedule, layout, options, seed, replicas.rank, replicas.num)
         folder = config.summary.directory
         self._summaries = SummaryWriter(Path(folder) if folder else None, config.task_names())
 
@@ -98,8 +109,8 @@ class ModelTraining:
         return self._step(batch)
 
     def num_samples(self, batch: Batch[Any]) -> int:
-        """Return the number of blocks."""
-        return batch.num_blocks
+        """Return the number of blocks; of a batch that is shared, what all workers have of it, give or take one."""
+        return batch.num_blocks * self._replicas.num
 
     def describe_samples(self, step: int, batch: Batch[Any]) -> list[dict[str, Any]]:
         """Tell the blocks by index among the encoded ones and by fingerprint (of the SHA-256 of their tokens)."""

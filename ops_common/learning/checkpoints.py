@@ -125,6 +125,15 @@ class CheckpointStore:
                     with_suffix(prefix, suffix).unlink(missing_ok=True)
 
 
+class FollowedCheckpoints(CheckpointStore):
+    """The checkpoints that another process of the same training writes: read here, never written."""
+
+    def save(self, variables: Mapping[str, tf.Variable], step: int) -> Path:
+        """Return the prefix of the checkpoint that the other process writes for this step."""
+        del variables
+        return self.folder / f"{PREFIX_NAME}-{step}"
+
+
 @dataclass(frozen=True, slots=True)
 class PartialRestore:
     """What a warm start took from a checkpoint, and what it left, with the reason."""

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 import tensorflow as tf
 
 from ops_common.artifacts import write_json
-from ops_common.errors import ArtifactError, DataError
+from ops_common.errors import ArtifactError, ConfigError, DataError
 from ops_common.learning.checkpoints import CheckpointStore
 from ops_common.learning.pace import Cadence, FitSummary, Meter, Timer
 from ops_common.learning.stopping import stop_signals
@@ -75,6 +75,17 @@ class Workload(Protocol[Batch, Outcome]):
         """Tell people about an update, the ``step``-th; returns what goes into the metrics file beside the loss."""
 
 
+class Peers(Protocol):
+    """Other processes that do the same updates at the same time, and have to begin and end with this one."""
+
+    @property
+    def num(self) -> int:
+        """How many processes there are, this one included."""
+
+    def agree(self, numbers: Sequence[float]) -> list[float]:
+        """Return the sum of each number over all processes; each of them has to ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How long to train and how often to do what.
@@ -93,6 +104,10 @@ class Plan:
     report: Cadence = DEFAULT_CADENCE
     validate_steps: int = 0
 
+    def is_over(self, seconds: float) -> bool:
+        """Tell whether the time is up, whatever the steps."""
+        return 0 < self.max_seconds <= seconds
+
 
 def fit(
     workload: Workload[Batch, Outcome],
@@ -102,6 +117,7 @@ def fit(
     initialize: Callable[[], None] | None = None,
     validate: Callable[[int], Mapping[str, float]] | None = None,
     metrics_path: Path | None = None,
+    peers: Peers | None = None,
 ) -> FitSummary:
     """Train until the plan is fulfilled; see the file's head.
 
@@ -112,17 +128,18 @@ def fit(
         initialize: Called when there is no checkpoint to begin from, e.g. for a warm start.
         validate: Given the global step, returns figures on held-out data for the metrics file.
         metrics_path: Metrics file; records of steps that are now done again are dropped.
+        peers: Processes that train together with this one; None: it is alone.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM came; the step was finished and a checkpoint written.
+        Interrupted: SIGINT or SIGTERM came, here or to a peer; the step was finished and a checkpoint written.
         DataError: The loss or a weight is not finite; the message names the batch, and the file beside the checkpoints
             (``non_finite_step_<n>.json``) that lists all its samples. The last checkpoint is sound.
         ConfigError, ArtifactError: The newest checkpoint is another model's; all are torn; the disk is full.
     """
     variables = workload.variables_by_name()
-    saved_step = _start(variables, checkpoints, initialize, metrics_path)
+    saved_step = _start(variables, checkpoints, initialize, metrics_path, peers)
     step = first_step = int(variables["global_step"])
-    meter = Meter(first_step)
+    meter, is_stopped = Meter(first_step), False
     saving, reporting = Timer(plan.save), Timer(plan.report)
 
     with stop_signals() as stop, _batches_ahead(workload, step) as batches, _progress(plan, step) as progress:
@@ -134,8 +151,8 @@ def fit(
             meter.add(step, workload.num_samples(batch), outcome.loss)
             progress.advance(note=f"loss {outcome.loss:.4g}")
 
-            is_stopped = stop.signal is not None  # asked once a step, because it may change at any moment
-            is_out_of_time = 0 < plan.max_seconds <= meter.wall_seconds
+            # Asked once a step, because it may change at any moment.
+            is_stopped, is_out_of_time = _agreed(peers, stop.signal is not None, plan.is_over(meter.wall_seconds))
             is_last = step == plan.num_steps or is_out_of_time or is_stopped
             if reporting.is_due(step) or is_last or step == first_step + 1:
                 told = workload.report(step, batch, outcome)
@@ -149,9 +166,23 @@ def fit(
                     _append(metrics_path, step, validate(step))
             if is_last:
                 break
-        if stop.signal is not None:
+        if is_stopped or stop.signal is not None:
             raise stop.as_error(step, saved_step)
     return meter.summary()
+
+
+def _check_same_step(peers: Peers | None, step: int) -> None:
+    """Make sure that all processes begin from the same checkpoint."""
+    if peers is not None and peers.agree([step])[0] != peers.num * step:
+        raise ConfigError(
+            f"the workers begin from different checkpoints, this one from step {step}",
+            "give all of them the same checkpoint folder, on a disk that they share",
+        )
+
+
+def _agreed(peers: Peers | None, *wishes: bool) -> list[bool]:
+    """Tell of each wish whether this process or any other has it."""
+    return list(wishes) if peers is None else [count > 0 for count in peers.agree(wishes)]
 
 
 def _progress(plan: Plan, step: int) -> Progress:
@@ -167,6 +198,7 @@ def _start(
     checkpoints: CheckpointStore | None,
     initialize: Callable[[], None] | None,
     metrics_path: Path | None,
+    peers: Peers | None,
 ) -> int | None:
     """Restore the newest checkpoint, or else initialise; return the step of the checkpoint."""
     newest = checkpoints.latest() if checkpoints is not None else None
@@ -177,6 +209,7 @@ def _start(
         checkpoints.restore(newest, variables)
         logger.info("training goes on from %s, global step %d", newest, int(variables["global_step"]))
     step = int(variables["global_step"])
+    _check_same_step(peers, step)
     if metrics_path is not None:
         drop_metrics_after(metrics_path, step)
     return step if newest is not None else None

@@ -172,7 +172,10 @@ READY = ("tokens.file=t", "input.files=i", "checkpoint.directory=c")
 @pytest.mark.parametrize(
     ("overrides", "flag"),
     [
-        (["distributed.num_replicas=2"], "--gematria_num_training_worker_replicas"),
+        (
+            ["distributed.num_replicas=2", "distributed.num_replicas_to_aggregate=2"],
+            "--gematria_num_training_worker_replicas",
+        ),
         (["distributed.num_replicas_to_aggregate=2"], "--gematria_num_training_worker_replicas_to_aggregate"),
         (["distributed.ps_tasks=1"], "--gematria_training_ps_tasks"),
         (["distributed.task_index=1"], "--gematria_training_task"),
