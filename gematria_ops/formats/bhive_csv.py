@@ -130,18 +130,29 @@ def read_rows(path: Path, layout: CsvLayout) -> Iterator[BhiveRow | RejectedRow]
         DataError: The file is missing, cannot be read, or its compressed data is torn; the message says from which
             line on.
     """
+    for line_number, line in enumerate(read_lines(path), start=1):
+        if line is None:
+            yield RejectedRow(line_number, RejectReason.LINE_TOO_LONG, f"more than {MAX_LINE_BYTES} bytes")
+            continue
+        parsed = parse_line(line, layout)
+        if isinstance(parsed, RejectReason):
+            yield RejectedRow(line_number, parsed, shortened(line))
+        else:
+            yield BhiveRow(line_number, *parsed)
+
+
+def read_lines(path: Path) -> Iterator[bytes | None]:
+    """Reads the lines of a CSV file, plain or compressed with gzip; None stands for one that is too long.
+
+    Raises:
+        DataError: As `read_rows`.
+    """
     line_number = 0
     try:
         with path.open("rb") as raw, _decompressed(raw) as file:
-            for line_number, line in enumerate(_read_lines(file), start=1):
-                if line is None:
-                    yield RejectedRow(line_number, RejectReason.LINE_TOO_LONG, f"more than {MAX_LINE_BYTES} bytes")
-                    continue
-                parsed = parse_line(line, layout)
-                if isinstance(parsed, RejectReason):
-                    yield RejectedRow(line_number, parsed, shortened(line))
-                else:
-                    yield BhiveRow(line_number, *parsed)
+            for line in _read_lines(file):
+                line_number += 1
+                yield line
     except FileNotFoundError:
         raise DataError(f"{path} does not exist", "check the name of the CSV file") from None
     except (OSError, EOFError, zlib.error) as error:
