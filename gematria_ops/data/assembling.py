@@ -26,11 +26,11 @@ _MAX_MESSAGE_LINES = 5
 _INPUT, _OUTPUT = "block.s", "block.o"
 _TARGET = "x86_64-linux-gnu"
 
-# Programs in the order of preference, with their arguments: LLVM first, because the blocks will be read as LLVM reads.
+# Programs in the order of preference, with their arguments.
 _ASSEMBLERS = {
-    "llvm-mc": ("-filetype=obj", f"-triple={_TARGET}", "-o", _OUTPUT, _INPUT),
-    "clang": ("-c", "-x", "assembler", f"--target={_TARGET}", "-o", _OUTPUT, _INPUT),
     "as": ("--64", "-o", _OUTPUT, _INPUT),
+    "clang": ("-c", "-x", "assembler", f"--target={_TARGET}", "-o", _OUTPUT, _INPUT),
+    "llvm-mc": ("-filetype=obj", f"-triple={_TARGET}", "-o", _OUTPUT, _INPUT),
 }
 
 
@@ -50,7 +50,9 @@ def assemble_file(path: Path, syntax: str = AUTO) -> bytes:
     """
     if syntax not in SYNTAXES:
         raise ConfigError(f"there is no assembly syntax {syntax!r}", f"one of {', '.join(SYNTAXES)}")
-    text = _read_text(path)
+    # A block cut out of a compiler's output jumps to local labels that it does not define. LLVM refuses such a label,
+    # but not an ordinary symbol.
+    text = re.sub(r"\.L(?=\w)", "_L", _read_text(path)) + "\n"
     if syntax == INTEL or (syntax == AUTO and not re.search(r"%[a-z]", text)):
         # On the first line, so that the line numbers of messages stay right.
         text = f".intel_syntax noprefix; {text}"

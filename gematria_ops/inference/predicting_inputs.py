@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from gematria_ops.data.assembling import AUTO, assemble_file
 from gematria_ops.data.code_rows import CodeRow, decode_rows, read_code_rows, row_of_hex
@@ -28,6 +28,8 @@ from ops_common.progress import Progress
 
 if TYPE_CHECKING:  # it loads TensorFlow, which a wrong name of a file shall not wait for
     from gematria_ops.inference.predictor import Predictor
+
+Item = TypeVar("Item")
 
 # The source of a CSV file's labels in an output of records.
 LABEL_SOURCE = "label"
@@ -138,16 +140,16 @@ def predict_inputs(
     """
     wanted.check()
     check_output_file(output_file)
-    rows = _code_rows(wanted)
+    rows = _started(_code_rows(wanted))
+    records = _started(read_blocks(wanted.tfrecord_file or ()))
 
     from gematria_ops.inference.predictor import Predictor
 
     predictor = Predictor.from_bundle(bundle_dir)
     report = PredictionReport(predictor.model.task_names)
-    if wanted.tfrecord_file is not None:
-        blocks = _blocks_of_records(wanted.tfrecord_file, predictor)
-    else:
-        blocks = _blocks_of_rows(rows, len(report.task_names), wanted.num_workers)
+    blocks = itertools.chain(
+        _blocks_of_rows(rows, len(report.task_names), wanted.num_workers), _blocks_of_records(records, predictor)
+    )
     with (
         open_output(output_file, predictor, table_stream or sys.stdout) as output,
         Progress("predict", None, "blocks") as progress,
@@ -167,6 +169,12 @@ def _answered(predictor: Predictor, blocks: Iterator[InputBlock]) -> Iterator[tu
         answers = predictor.answers(messages, MAX_BLOCKS_IN_BATCH, MAX_INSTRUCTIONS_IN_BATCH)
         for block in chunk:
             yield block, Answer(()) if block.message is None else next(answers)[1]
+
+
+def _started(items: Iterator[Item]) -> Iterator[Item]:
+    """Reads the first item now: a file that is missing or of another kind shows before a model is loaded."""
+    first = list(itertools.islice(items, 1))
+    return itertools.chain(first, items)
 
 
 def _code_rows(wanted: PredictionInput) -> Iterator[CodeRow]:
@@ -208,11 +216,11 @@ def _blocks_of_rows(rows: Iterable[CodeRow], num_tasks: int, num_workers: int) -
             yield InputBlock(row.text, BasicBlockWithThroughputProto.FromString(message), labels)
 
 
-def _blocks_of_records(path: Path, predictor: Predictor) -> Iterator[InputBlock]:
-    """Reads a data set; the label of a task is that of the first source that the task would learn from."""
+def _blocks_of_records(messages: Iterable[BasicBlockWithThroughputProto], predictor: Predictor) -> Iterator[InputBlock]:
+    """Takes the blocks of a data set; the label of a task is that of the first source that the task would learn from."""
     learnt = predictor.learnt_from
     filters = compile_source_filters(learnt.source_filters)
-    for message in read_blocks(path):
+    for message in messages:
         code = b"".join(part.machine_code for part in message.basic_block.machine_instructions).hex()
         yield InputBlock(code, message, [_label(message, pattern, learnt.scaling) for pattern in filters])
 
