@@ -1,7 +1,7 @@
 """Collects the tokens of TFRecord files: `python -m gematria_ops.extract_tokens_file --gematria_input_tfrecord=...`.
 
 Writes every token that occurs, sorted, one a line; structural tokens only where they occur. The flags are those of the
-public tool of this name. Exit codes: 0 done, 2 wrong flags, 4 bad data, 130 after a signal.
+public tool of this name. Exit codes: 0 done, 2 wrong flags, 4 bad data, 130 and 143 after SIGINT and SIGTERM.
 """
 
 from __future__ import annotations

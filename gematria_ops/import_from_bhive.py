@@ -3,7 +3,8 @@
 The flags are those of the public tool of this name; the last three are ours. The scaling stays 1.0 by default, as
 there: give `--gematria_throughput_scaling=0.01` to turn BHive's cycles per 100 iterations into cycles per iteration.
 
-Exit codes: 0 done, 2 wrong flags, 3 unknown triple, 4 bad data, 130 after a signal; nothing is written unless it is 0.
+Exit codes: 0 done, 2 wrong flags, 3 unknown triple, 4 bad data, 130 and 143 after SIGINT and SIGTERM; nothing is
+written unless it is 0.
 """
 
 from __future__ import annotations
@@ -16,12 +17,9 @@ from typing import Any
 from absl import flags
 
 from gematria_ops.config.program import run_program
-from ops_common.errors import ConfigError
+from gematria_ops.config.triple import check_triple
 
 PROGRAM = "import_from_bhive"
-
-# Spellings of the one architecture there is, in the first part of a triple.
-_ARCHITECTURES = frozenset({"x86_64", "x86-64", "x86_64h", "amd64"})
 
 
 def define_flags() -> None:
@@ -81,13 +79,6 @@ def run() -> None:
     if values.gematria_import_report_file:
         write_json(Path(values.gematria_import_report_file), report.to_json())
     print("\n".join([*report.summary_lines(), f"written to {output_file}"]), file=sys.stderr)
-
-
-def check_triple(triple: str) -> None:
-    """Raises ConfigError unless an LLVM triple names x86-64."""
-    # The architecture is the first part; "x86-64" has a dash of its own.
-    if not any(triple == name or triple.startswith(f"{name}-") for name in _ARCHITECTURES):
-        raise ConfigError(f"the LLVM triple {triple!r} does not name x86-64", "use x86_64, or x86_64-linux-gnu")
 
 
 def _columns_differ(values: Mapping[str, Any]) -> bool:

@@ -47,6 +47,10 @@ def _run(config_class: type[RunnerConfig]) -> None:
     _quieten_tensorflow()
     if config.action is Action.PREDICT:
         _predict(config)
+    elif config.action is Action.EXPORT_GRAPH_DEF:
+        _export(config)
+    elif config.action is Action.EVAL:
+        _evaluate(config)
     else:
         _train(config)
 
@@ -65,7 +69,27 @@ def _train(config: RunnerConfig) -> None:
         logger.info("%s", train(config, blocks=blocks).as_text())
 
 
+def _evaluate(config: RunnerConfig) -> None:
+    if config.summary.eval_whole_file:
+        from gematria_ops.inference.whole_file import evaluate_whole_file
+
+        print(evaluate_whole_file(config).as_text())
+        return
+    from gematria_ops.encode.loading import BlockLoader, evaluation_settings
+
+    with BlockLoader(evaluation_settings(config)) as blocks:
+        from gematria_ops.training.evaluation_loop import evaluate_continuously
+
+        logger.info("%s", evaluate_continuously(config, blocks=blocks).as_text())
+
+
 def _predict(config: RunnerConfig) -> None:
     from gematria_ops.inference.predictor import predict_files
 
     logger.info("%s", predict_files(config).as_text())
+
+
+def _export(config: RunnerConfig) -> None:
+    from gematria_ops.inference.exporting import export_graph_def
+
+    logger.info("%s", export_graph_def(config))

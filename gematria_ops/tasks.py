@@ -17,6 +17,11 @@ With a model that is there:
 
     predict_blocks      bundle + blocks from anywhere  -> table, CSV or TFRecord  (inference/predicting_inputs.py)
     upload_predictions  predictions                    -> S3, read back           (publish.py)
+
+Beside it:
+
+    export_model         a bundle                         -> GraphDef, SavedModel, TFLite  (inference/exporting.py)
+    compare_evaluations  two evaluated runs               -> comparison.json and .html     (inference/comparing.py)
 """
 
 from __future__ import annotations
@@ -142,21 +147,31 @@ def train_model(*, dataset_dir: str, run_dir: str, config_file: str, overrides: 
     return _once(run, "train_model", arguments, work)
 
 
-def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation") -> Result:
+def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation", applications_file: str = "") -> Result:
     """Evaluate the trained model on held-out blocks beside two baselines; write JSON, Markdown and HTML reports.
 
     Args:
         run_dir: Folder of the run whose bundle is evaluated.
         dataset_dir: Folder of the data set.
         split: Part of the data set to evaluate on: validation or test.
+        applications_file: CSV file of `<hex>,<application>` for errors by source application; empty: none.
     """
     arguments = {"dataset_dir": dataset_dir, "split": split}
+    if applications_file:  # not when empty, so that a run evaluated before there was this argument stays finished
+        arguments["applications_file"] = applications_file
     run = RunDir(Path(run_dir))
 
     def work() -> Result:
         from gematria_ops.inference.evaluating import evaluate_bundle
 
-        done = evaluate_bundle(run.bundle_dir, Path(dataset_dir), split, run.reports_dir, run.metrics_path)
+        done = evaluate_bundle(
+            run.bundle_dir,
+            Path(dataset_dir),
+            split,
+            run.reports_dir,
+            run.metrics_path,
+            applications_file=Path(applications_file) if applications_file else None,
+        )
         figures = {
             f"{name}_mape_percent_{task.name}": round(summary.mape_percent, 3)
             for task in done.report.tasks
@@ -191,6 +206,36 @@ def check_release(*, run_dir: str, max_mape_percent: float, require_better_than_
         "passed": verdict.passed,
         "worst_task": verdict.worst_task,
         "worst_mape_percent": round(verdict.worst_mape_percent, 3),
+    }
+
+
+def compare_evaluations(
+    *, first: str, second: str, output_dir: str, seed: int = 0, num_resamples: int = 1000
+) -> Result:
+    """Compare two evaluated models on the same held-out blocks; write JSON, Markdown and HTML.
+
+    Args:
+        first: The model that is there: a run folder, or a file evaluation_predictions.npz.
+        second: The model that may replace it; every difference is second minus first.
+        output_dir: Where the comparison goes.
+        seed: Seed of the paired bootstrap.
+        num_resamples: Resamples of the bootstrap.
+    """
+    from gematria_ops.inference import comparing
+
+    report, files = comparing.compare_evaluations(
+        Path(first), Path(second), Path(output_dir), seed=seed, num_resamples=num_resamples
+    )
+    figures: dict[str, float] = {}
+    for task in report.tasks:
+        if task.difference is not None:
+            figures[f"mape_points_{task.name}"] = round(task.difference.mape_points, 3)
+            figures[f"better_share_{task.name}"] = round(task.difference.better_share, 4)
+    return {
+        "comparison_json": str(files.json),
+        "comparison_html": str(files.html),
+        "num_common_blocks": report.num_common,
+        **figures,
     }
 
 
@@ -296,6 +341,41 @@ def upload_predictions(*, run_dir: str, predictions: str, model: str, destinatio
     }
 
 
+def export_model(
+    *,
+    bundle_dir: str,
+    output_dir: str,
+    check_file: str,
+    check_blocks: int = 100,
+    formats: list[str] | None = None,
+) -> Result:
+    """Export a bundle for TensorFlow and TensorFlow Lite; every format is run and compared with the model first.
+
+    Args:
+        bundle_dir: Folder of the bundle.
+        output_dir: Folder to make; one that holds an earlier export is replaced.
+        check_file: TFRecord file with blocks to compare on, e.g. validation.tfrecord of the data set.
+        check_blocks: Compare on the first blocks of that file, this many.
+        formats: graph_def, saved_model, tflite, tflite_quantized; all of them by default.
+    """
+    from gematria_ops.inference.exporting import FORMATS, export_bundle
+
+    done = export_bundle(
+        Path(bundle_dir), Path(output_dir), Path(check_file), formats=formats or FORMATS, num_blocks=check_blocks
+    )
+    differences = {
+        f"max_relative_difference_{name}": check.max_relative_difference for name, check in done.checks.items()
+    }
+    return {
+        "output_dir": output_dir,
+        "manifest": str(done.folder / "manifest.json"),
+        "num_compared_blocks": next(iter(done.checks.values())).num_blocks,
+        "num_skipped_blocks": sum(done.num_skipped.values()),
+        **differences,
+        **{f"size_bytes_{name}": size for name, size in done.size_bytes.items()},
+    }
+
+
 def _once(run: RunDir, task: str, arguments: Mapping[str, Any], work: Callable[[], Result]) -> Result:
     """Does a task's work, or returns what it returned when it finished in this run with the same arguments before."""
     with run.exclusive(task):
@@ -357,4 +437,6 @@ TASKS = (
     upload_model,
     predict_blocks,
     upload_predictions,
+    export_model,
+    compare_evaluations,
 )

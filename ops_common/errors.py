@@ -8,6 +8,7 @@
     ├── ServiceError         5   a service (S3, a host, an API) did not answer as it should
     ├── GateError            6   the work is sound, but its result did not pass a release gate
     └── Interrupted        130   a signal asked us to stop; state was saved first
+        └── Terminated     143   the same, and the signal was SIGTERM
 
 The number is the exit code of a command that ends with the error.
 """
@@ -85,3 +86,9 @@ class Interrupted(OpsError):
     """A signal asked us to stop; what had been done was saved first."""
 
     exit_code = 130
+
+
+class Terminated(Interrupted):
+    """SIGTERM asked us to stop; what had been done was saved first."""
+
+    exit_code = 143

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from absl import app, flags
 
-from ops_common.errors import Interrupted, OpsError, UsageError
+from ops_common.errors import Interrupted, OpsError, Terminated, UsageError
 
 
 def run_program(
@@ -31,11 +31,20 @@ def run_program(
     Returns:
         The exit code: 0, or that of the error.
     """
-    try:
+
+    def parse_and_run() -> None:
         _parse(define_flags, list(sys.argv if argv is None else argv))
+        run()
+
+    return run_guarded(name, parse_and_run)
+
+
+def run_guarded(name: str, action: Callable[[], None]) -> int:
+    """Runs an action and turns its errors into a message and an exit code, which is returned."""
+    try:
         # So that SIGTERM unwinds like an error, and temporary files go.
         signal.signal(signal.SIGTERM, _interrupt)
-        run()
+        action()
     except OpsError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return error.exit_code
@@ -57,4 +66,4 @@ def _parse(define_flags: Callable[[], None], argv: list[str]) -> None:
 
 
 def _interrupt(signal_number: int, _frame: types.FrameType | None) -> NoReturn:
-    raise Interrupted(f"stopped by {signal.Signals(signal_number).name}, nothing was written")
+    raise Terminated(f"stopped by {signal.Signals(signal_number).name}, nothing was written")

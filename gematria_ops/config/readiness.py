@@ -5,20 +5,23 @@ A setting that would have no effect is refused here or warned about; none is ign
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
+from typing import Any
 
-from gematria_ops.config.choices import Action, MatmulPrecision
+from gematria_ops.config.choices import Action, LearningRateScheduleType, MatmulPrecision, RnnType
 from gematria_ops.config.runner import GraniteRunnerConfig, RunnerConfig, spell
+from ops_common.config import walk_settings
 from ops_common.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-_ACTIONS_OF_LATER: dict[Action, str] = {
-    Action.EVAL: "evaluate a finished run with `python -m gematria_ops evaluate-model`, or give "
-    "--gematria_validation_input_file while training",
-    Action.EXPORT_GRAPH_DEF: "use the checkpoint, or the bundle (weights, vocabulary and settings) of a training run",
-}
+SCHEDULES_WITH_RATE = (
+    LearningRateScheduleType.EXPONENTIAL,
+    LearningRateScheduleType.INVERSE_TIME,
+    LearningRateScheduleType.NATURAL_EXP,
+)
 
 _LATER: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
     ("distributed.num_replicas", lambda config: config.distributed.num_replicas > 1, "train with one worker"),
@@ -58,10 +61,6 @@ def check_runner(config: RunnerConfig) -> None:
         ConfigError: The action needs a file that was not named, or a feature is not there; the message names the
             setting and its flag.
     """
-    if config.action in _ACTIONS_OF_LATER:
-        raise ConfigError(
-            f"{spell('action')} {config.action.value} is not available yet", hint=_ACTIONS_OF_LATER[config.action]
-        )
     for key, is_used, advice in _LATER:
         if is_used(config):
             raise ConfigError(f"{spell(key)}: training by several workers is not available yet", hint=advice)
@@ -74,18 +73,88 @@ def check_runner(config: RunnerConfig) -> None:
 
 
 def _check_files(config: RunnerConfig) -> None:
-    needed = {"tokens.file": config.tokens.file, "input.files": config.input.files}
+    needed: dict[str, object] = {"tokens.file": config.tokens.file}
+    if config.action is Action.EXPORT_GRAPH_DEF:
+        needed |= {"output.graph_def_file": config.output.graph_def_file}
+    else:
+        needed |= {"input.files": config.input.files}
+    checkpoint = config.checkpoint
     if config.action is Action.PREDICT:
-        needed |= {"output.file": config.output.file, "checkpoint.file": config.checkpoint.file}
+        needed |= {"output.file": config.output.file, "checkpoint.file": checkpoint.file}
+    elif config.action is Action.EVAL and config.summary.eval_whole_file:
+        needed |= {"checkpoint.directory": checkpoint.directory or checkpoint.file}
+    elif config.action is Action.EVAL:
+        needed |= {"checkpoint.directory": checkpoint.directory, "summary.directory": config.summary.directory}
     for key, value in needed.items():
         if not value:
             raise ConfigError(f"{spell(key)} is required for the action {config.action.value}")
 
 
+# Settings that mean something only beside others: each with what they lack.
+_WITHOUT_EFFECT: list[tuple[str, Callable[[RunnerConfig], bool], str]] = [
+    (
+        "optimizer.decay_steps",
+        lambda config: config.optimizer.learning_rate_schedule is LearningRateScheduleType.NONE,
+        f"without {spell('optimizer.learning_rate_schedule')}",
+    ),
+    (
+        "optimizer.decay_rate",
+        lambda config: config.optimizer.learning_rate_schedule not in SCHEDULES_WITH_RATE,
+        f"unless {spell('optimizer.learning_rate_schedule')} is EXPONENTIAL, INVERSE_TIME or NATURAL_EXP",
+    ),
+    (
+        "optimizer.grad_clip_norm",
+        lambda config: (config.optimizer.grad_clip_norm or 0) < 0,
+        "when it is negative: gradients are not clipped",
+    ),
+    (
+        "checkpoint.load_global_step",
+        lambda config: not (config.checkpoint.warmstart_file or config.checkpoint.warmstart_dir),
+        f"without {spell('checkpoint.warmstart_file')} or {spell('checkpoint.warmstart_dir')}",
+    ),
+    (
+        "output.graph_def_file",
+        lambda config: config.action is not Action.EXPORT_GRAPH_DEF,
+        "except for the action export_graph_def",
+    ),
+    (
+        "summary.tf_profiler_port",
+        lambda config: not config.summary.run_tf_profiler,
+        f"without {spell('summary.run_tf_profiler')}",
+    ),
+    (
+        "summary.run_tf_profiler",
+        lambda config: config.action not in (Action.TRAIN, Action.EVAL),
+        "except while training and evaluating",
+    ),
+    *[
+        (f"model.{name}", lambda config: config.model.rnn_type is RnnType.NONE, f"without {spell('model.rnn_type')}")
+        for name in ("rnn_output_size", "rnn_bidirectional", "rnn_dropout")
+    ],
+]
+
+
+def settings_without_effect(config: RunnerConfig) -> list[tuple[str, str]]:
+    """Return the settings that were changed and mean nothing beside the others, each with the reason."""
+    changed = {item.key for item in walk_settings(type(config)) if _value(config, item.key) != item.field.default}
+    return [(key, reason) for key, is_idle, reason in _WITHOUT_EFFECT if key in changed and is_idle(config)]
+
+
+def behaviour_notes() -> dict[str, str]:
+    """Return of settings when they are refused or have no effect, and why; for the table of flags."""
+    notes = {key: f"refused: training by several workers is not available; {advice}" for key, _, advice in _LATER}
+    notes |= {key: f"run_sequence_model refuses it: {advice}" for key, _, advice in _NOT_FOR_SEQUENCES}
+    return notes | {key: f"warning: no effect {reason}" for key, _, reason in _WITHOUT_EFFECT}
+
+
+def _value(config: RunnerConfig, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)
+
+
 def _warn(config: RunnerConfig) -> None:
+    for key, reason in settings_without_effect(config):
+        logger.warning("%s has no effect %s", spell(key), reason)
     if not config.distributed.synchronous:
         logger.warning("%s has no effect with one worker", spell("distributed.synchronous"))
-    if (config.optimizer.grad_clip_norm or 0) < 0:
-        logger.warning("%s is negative: gradients are not clipped", spell("optimizer.grad_clip_norm"))
     if config.action is Action.TRAIN and not config.checkpoint.directory:
         logger.warning("%s is not set: nothing of this training is kept", spell("checkpoint.directory"))

@@ -74,7 +74,13 @@ class RunnerConfig(Section):
 
     @model_validator(mode="after")
     def _check_rules(self) -> RunnerConfig:
-        for rule in (self._check_tasks, self._check_optimizer, self._check_tokens, self._check_starting_point):
+        for rule in (
+            self._check_tasks,
+            self._check_optimizer,
+            self._check_tokens,
+            self._check_starting_point,
+            self._check_evaluation,
+        ):
             rule()
         return self
 
@@ -113,6 +119,13 @@ class RunnerConfig(Section):
             raise ValueError(
                 f"{spell('checkpoint.resume_from_dir')} and {spell('checkpoint.resume_to_dir')} "
                 "are given both or neither"
+            )
+
+    def _check_evaluation(self) -> None:
+        if self.summary.eval_whole_file and self.summary.eval_max_evaluations:
+            raise ValueError(
+                f"{spell('summary.eval_whole_file')} and {spell('summary.eval_max_evaluations')} exclude each other: "
+                "the whole file is evaluated once"
             )
 
 

@@ -233,6 +233,15 @@ class SummaryConfig(Section):
     eval_interval_seconds: NaturalInt = setting(
         60, "gematria_eval_interval_secs", "Least seconds between two evaluations of the eval action."
     )
+    eval_max_evaluations: NaturalInt = setting(
+        0, "gematria_eval_max_evaluations", "(ours) End the eval action after N evaluations; 0: never."
+    )
+    eval_whole_file: bool = setting(
+        False,
+        "gematria_eval_whole_file",
+        "(ours) The eval action evaluates all blocks once, with gematria_checkpoint_file or else with the newest "
+        "checkpoint, prints a table, and ends.",
+    )
     numpy_print_edgeitems: PositiveInt = setting(
         20, "gematria_numpy_print_edgeitems", "Items shown at each end of a long array in the log."
     )

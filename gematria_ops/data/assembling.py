@@ -129,7 +129,7 @@ def _set_limit(process_id: int, limit: int, size: int) -> None:
 
 
 def _text_section(content: bytes, path: Path) -> bytes:
-    from gematria_ops.formats.elf import ElfFile  # type: ignore[import-not-found, unused-ignore]
+    from gematria_ops.formats.elf import ElfFile
 
     elf = ElfFile(content, f"the object made of {path}")
     return b"".join(elf.section_content(section) for section in elf.sections if section.is_text)

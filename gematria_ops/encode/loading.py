@@ -25,6 +25,7 @@ from typing import Any, Self
 from gematria_ops.blocks.vocabulary import Vocabulary
 from gematria_ops.config import RunnerConfig, runner_config
 from gematria_ops.data.dataset import read_labelled_blocks
+from gematria_ops.data.selecting import selection_for_evaluation
 from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
 from gematria_ops.encode.layouts import annotation_names, graph_builder
 from ops_common.config import plain_values
@@ -40,6 +41,12 @@ MIN_BYTES_FOR_CHILD = 8 << 20
 def load_vocabulary(config: RunnerConfig) -> Vocabulary:
     """Read the tokens file of the settings, with its replacement for unknown tokens."""
     return Vocabulary.from_file(config.tokens.file or "", config.tokens.out_of_vocabulary_replacement_token)
+
+
+def evaluation_settings(config: RunnerConfig) -> RunnerConfig:
+    """Return the settings with labels that are not drawn at random: RANDOM is evaluated against MEAN."""
+    selection = selection_for_evaluation(config.input.throughput_selection)
+    return config.model_copy(update={"input": config.input.model_copy(update={"throughput_selection": selection})})
 
 
 def load_encoded_blocks(config: RunnerConfig, files: Sequence[str], vocabulary: Vocabulary) -> EncodedBlocks:

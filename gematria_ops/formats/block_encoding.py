@@ -14,13 +14,17 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from gematria_ops.blocks.basic_block import AddressTuple, Annotation, Instruction, InstructionOperand, OperandType
 
 if TYPE_CHECKING:  # the disassembler is heavy, and only its results are handled here
     from gematria_ops.blocks.decoding import DecodedInstruction
+
+NO_ANNOTATIONS: Mapping[int, tuple[Annotation, ...]] = MappingProxyType({})
 
 _MAX_UINT64 = (1 << 64) - 1
 
@@ -59,12 +63,18 @@ class BlockEncoder:
         self._young: dict[bytes, _EncodedInstruction] = {}
         self._old: dict[bytes, _EncodedInstruction] = {}
 
-    def encode_block(self, decoded: Iterable[DecodedInstruction], base_address: int = 0) -> bytes:
+    def encode_block(
+        self,
+        decoded: Sequence[DecodedInstruction],
+        base_address: int = 0,
+        annotations: Mapping[int, tuple[Annotation, ...]] = NO_ANNOTATIONS,
+    ) -> bytes:
         """Serialises a `BasicBlockProto` with machine and canonical instructions.
 
         Args:
             decoded: The instructions in order; equal machine code and text must mean equal instructions.
             base_address: Address of the first instruction; the others follow without a gap.
+            annotations: Index of an instruction to its annotations.
 
         Returns:
             The serialised message.
@@ -82,6 +92,9 @@ class BlockEncoder:
             machine += (_MACHINE_KEY, _varint(len(address_field) + len(tail)), address_field, tail)
             canonical.append(canonical_part)
             address = (address + len(machine_code)) & _MAX_UINT64
+        for index, added in annotations.items():
+            annotated = replace(decoded[index].instruction, instruction_annotations=added)
+            canonical[index] = _field(2, encode_instruction(annotated))
         return b"".join(machine + canonical)
 
     def _remember(self, instruction: DecodedInstruction) -> _EncodedInstruction:

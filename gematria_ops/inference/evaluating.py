@@ -27,6 +27,7 @@ from gematria_ops.data.dataset import read_labelled_blocks, split_file
 from gematria_ops.data.merging import REPORT_NAME
 from gematria_ops.data.selecting import selection_for_evaluation
 from gematria_ops.data.splitting import TRAIN
+from gematria_ops.formats.applications_csv import read_applications
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
 from gematria_ops.inference import baselines as baseline_models
 from gematria_ops.inference.evaluation import EvaluationSettings, HeldOutBlocks, evaluate
@@ -37,16 +38,16 @@ from gematria_ops.inference.evaluation_report import (
     Provenance,
 )
 from gematria_ops.inference.learning_curve import learning_curves
-from gematria_ops.inference.metrics import BoolArray, FloatArray
+from gematria_ops.inference.metrics import FloatArray
+from gematria_ops.inference.predictions_file import PREDICTIONS_NAME, BlockPredictions, write_predictions
 from gematria_ops.inference.recording import BlockRecorder, InstructionNumbers, RecordedBlocks
 from gematria_ops.inference.report import ReportFiles, write_reports
-from ops_common.artifacts import MANIFEST_NAME, atomic_path, read_json, read_manifest, sha256_file
+from gematria_ops.inference.slicing import Cut, application_cut, category_cuts
+from ops_common.artifacts import MANIFEST_NAME, read_json, read_manifest, sha256_file
 from ops_common.config import plain_values
 from ops_common.errors import ConfigError
 from ops_common.metrics import read_metrics
 from ops_common.progress import Progress
-
-PREDICTIONS_NAME = "evaluation_predictions.npz"
 
 # Sources whose name begins so are computed; a report must not let them pass for measurements.
 _ANALYTICAL_METHODS = ("llvm-mca", "llvm_mca", "llvm_sim", "iaca", "uica", "osaca")
@@ -96,6 +97,7 @@ def evaluate_bundle(
     reports_dir: Path,
     metrics_path: Path | None = None,
     settings: EvaluationSettings | None = None,
+    applications_file: Path | None = None,
 ) -> Evaluation:
     """Evaluates a bundle on a held-out part of a data set and writes the reports; see `evaluate_dataset`.
 
@@ -122,7 +124,7 @@ def evaluate_bundle(
         return predictor.predict_protos(blocks, max_instructions_in_batch=limits.max_instructions)
 
     judged = JudgedModel(description, bundle.config, predict, predictor.num_unpredicted)
-    return evaluate_dataset(judged, dataset_dir, split, reports_dir, metrics_path, settings)
+    return evaluate_dataset(judged, dataset_dir, split, reports_dir, metrics_path, settings, applications_file)
 
 
 def short_name(config: RunnerConfig) -> str:
@@ -145,6 +147,7 @@ def evaluate_dataset(
     reports_dir: Path,
     metrics_path: Path | None = None,
     settings: EvaluationSettings | None = None,
+    applications_file: Path | None = None,
 ) -> Evaluation:
     """Evaluates a model on a held-out part of a data set and writes the reports.
 
@@ -155,10 +158,11 @@ def evaluate_dataset(
         reports_dir: Where the reports go.
         metrics_path: The training's metrics file, for the learning curve; None or missing: no curve.
         settings: Seed and sizes of the evaluation.
+        applications_file: Which application each block is from, see `read_applications`; None: no such parts.
 
     Raises:
         ConfigError: The part is the training part, or there is no such part.
-        DataError: A file is damaged, or a task of the model has no label in it.
+        DataError: A file is damaged, a task of the model has no label in it, or the applications are of other blocks.
     """
     if split == TRAIN:
         raise ConfigError("a model cannot be judged on the blocks it was trained on", "evaluate on validation or test")
@@ -168,9 +172,10 @@ def evaluate_dataset(
     numbers = InstructionNumbers()
     trained, _ = _read_training_part(model.config, split_file(dataset_dir, TRAIN), numbers)
     held_out, predictions, dropped = _predict_part(model, split_file(dataset_dir, split), numbers)
+    blocks = _as_held_out(held_out, trained, _cuts(held_out, applications_file))
     report = evaluate(
         predictions,
-        _as_held_out(held_out, trained),
+        blocks,
         task_names,
         baselines=_baseline_predictions(trained, held_out, numbers),
         dataset=DatasetDescription(
@@ -191,7 +196,8 @@ def evaluate_dataset(
     seconds = round(time.monotonic() - started, 2)
     provenance = report.provenance.model_copy(update={"evaluation_seconds": seconds})
     report = report.model_copy(update={"provenance": provenance, "unpredicted": dict(model.num_unpredicted)})
-    predictions_file = _write_predictions(reports_dir / PREDICTIONS_NAME, task_names, held_out, predictions)
+    kept = _predictions_to_keep(task_names, held_out, blocks, predictions)
+    predictions_file = write_predictions(reports_dir / PREDICTIONS_NAME, kept)
     return Evaluation(report, write_reports(report, reports_dir), predictions_file)
 
 
@@ -276,7 +282,16 @@ def _import_report(dataset_dir: Path) -> dict[str, Any]:
     return dict(read_json(path)) if path.is_file() else {}
 
 
-def _as_held_out(blocks: RecordedBlocks, trained: RecordedBlocks) -> HeldOutBlocks:
+def _cuts(blocks: RecordedBlocks, applications_file: Path | None) -> list[Cut]:
+    """By what the held-out blocks are cut into parts besides their length, label and what training had seen."""
+    cuts: list[Cut] = [*category_cuts(blocks.category_numbers, blocks.block_offsets)]
+    if applications_file is not None:
+        applications = read_applications(applications_file, blocks.machine_codes)
+        cuts.append(application_cut(applications, applications_file.name))
+    return cuts
+
+
+def _as_held_out(blocks: RecordedBlocks, trained: RecordedBlocks, cuts: list[Cut]) -> HeldOutBlocks:
     seen = set(trained.token_sequences)
     return HeldOutBlocks(
         labels=blocks.labels,
@@ -287,6 +302,7 @@ def _as_held_out(blocks: RecordedBlocks, trained: RecordedBlocks) -> HeldOutBloc
         assembly=blocks.assembly.__getitem__,
         seen_in_training=np.array([key in seen for key in blocks.token_sequences], dtype=np.bool_),
         token_sequences=blocks.token_sequences,
+        cuts=cuts,
     )
 
 
@@ -305,32 +321,22 @@ def _baseline_predictions(
     }
 
 
-def _write_predictions(
-    path: Path, task_names: tuple[str, ...], blocks: RecordedBlocks, predictions: FloatArray
-) -> Path:
-    """Writes what a later comparison of two models on the same blocks needs."""
-    arrays: dict[str, Any] = {
-        "predictions": predictions.astype(np.float32),
-        "labels": blocks.labels.astype(np.float32),
-        "mask": blocks.mask,
-        "fingerprints": np.array(blocks.fingerprints, dtype=np.str_),
-        "task_names": np.array(task_names, dtype=np.str_),
-    }
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    return path
-
-
-def read_predictions(path: Path) -> tuple[FloatArray, FloatArray, BoolArray, list[str], list[str]]:
-    """Reads predictions, labels, mask, fingerprints and task names that `evaluate_dataset` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return (
-            arrays["predictions"].astype(np.float64),
-            arrays["labels"].astype(np.float64),
-            arrays["mask"],
-            arrays["fingerprints"].tolist(),
-            arrays["task_names"].tolist(),
-        )
+def _predictions_to_keep(
+    task_names: tuple[str, ...], recorded: RecordedBlocks, blocks: HeldOutBlocks, predictions: FloatArray
+) -> BlockPredictions:
+    """What a later comparison of two models on the same blocks needs."""
+    numbers: dict[bytes, int] = {}
+    return BlockPredictions(
+        predictions=predictions,
+        labels=recorded.labels,
+        mask=recorded.mask,
+        fingerprints=recorded.fingerprints,
+        task_names=task_names,
+        sources=tuple(recorded.sources),
+        machine_codes=recorded.machine_codes,
+        token_sequence_ids=[numbers.setdefault(key, len(numbers)) for key in recorded.token_sequences],
+        cuts=blocks.cuts_of_blocks(),
+    )
 
 
 def _provenance(config: RunnerConfig, dataset_dir: Path) -> Provenance:

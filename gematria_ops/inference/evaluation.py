@@ -31,7 +31,7 @@ from gematria_ops.inference.evaluation_report import (
     WorstBlock,
 )
 from gematria_ops.inference.metrics import BoolArray, FloatArray
-from gematria_ops.inference.slicing import TaskErrors, slice_groups
+from gematria_ops.inference.slicing import Cut, TaskErrors, label_cut, length_cut, seen_cut, slice_groups
 from ops_common.seeding import stream
 
 PERCENTILE_RANKS = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0)
@@ -55,6 +55,7 @@ class HeldOutBlocks:
         assembly: From a block's index to the text of its instructions; asked for the worst blocks only.
         seen_in_training: bool [B], whether the training part holds the same token sequence; None when not known.
         token_sequences: B keys, equal where the token sequences are; empty when not known.
+        cuts: Further ways to cut the blocks into parts.
     """
 
     labels: FloatArray
@@ -65,6 +66,12 @@ class HeldOutBlocks:
     assembly: Callable[[int], Sequence[str]]
     seen_in_training: BoolArray | None = None
     token_sequences: Sequence[Hashable] = ()
+    cuts: Sequence[Cut] = ()
+
+    def cuts_of_blocks(self) -> tuple[Cut, ...]:
+        """Gives the cuts into parts that are the same for every task."""
+        seen = [] if self.seen_in_training is None else [seen_cut(self.seen_in_training)]
+        return (length_cut(self.num_instructions), *seen, *self.cuts)
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def evaluate(
     expected = (len(blocks.fingerprints), len(task_names))
     _check_shapes(predictions, blocks, baselines, expected)
     edges = _density_edges(blocks.labels[blocks.mask])
+    length, *others = blocks.cuts_of_blocks()
     tasks = []
     for index, name in enumerate(task_names):
         columns = {key: values[:, index].astype(np.float64) for key, values in baselines.items()}
@@ -120,7 +128,9 @@ def evaluate(
             columns,
         )
         rng = stream(settings.seed, "bootstrap", name)
-        tasks.append(_task_report(name, sources[index] if sources else "", errors, blocks, edges, rng, settings))
+        source = sources[index] if sources else ""
+        cuts = (length, label_cut(errors.labels), *others)
+        tasks.append(_task_report(name, source, errors, cuts, edges, rng, settings))
     return EvaluationReport(
         dataset=dataset,
         model=model,
@@ -148,6 +158,7 @@ def _check_shapes(
         vectors["token_sequences"] = len(blocks.token_sequences)
     if blocks.seen_in_training is not None:
         vectors["seen_in_training"] = len(blocks.seen_in_training)
+    vectors |= {f"cut {cut.id}": len(cut.members) for cut in blocks.cuts}
     for name, length in vectors.items():
         if length != expected[0]:
             raise ValueError(f"{name} must have one entry for each of the {expected[0]} blocks, got {length}")
@@ -157,7 +168,7 @@ def _task_report(
     name: str,
     source: str,
     errors: TaskErrors,
-    blocks: HeldOutBlocks,
+    cuts: Sequence[Cut],
     edges: FloatArray,
     rng: np.random.Generator,
     settings: EvaluationSettings,
@@ -180,9 +191,7 @@ def _task_report(
             key: summarize_errors(values, errors, rng, settings.num_resamples)
             for key, values in errors.baselines.items()
         },
-        slice_groups=slice_groups(
-            errors, blocks.num_instructions, blocks.seen_in_training, rng, settings.num_resamples
-        ),
+        slice_groups=slice_groups(errors, cuts, rng, settings.num_resamples),
         density=_density(errors, edges),
         error_curve=_error_curve(errors),
     )

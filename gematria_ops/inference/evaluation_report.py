@@ -54,6 +54,10 @@ class ErrorSummary(_Record):
         """Gives the absolute percentage error at a percentile rank, None when the report does not hold the rank."""
         return next((entry.value for entry in self.percentage_error_percentiles if entry.rank == rank), None)
 
+    def absolute_error_at(self, rank: float) -> float | None:
+        """Gives the absolute error in cycles at a percentile rank, None when the report does not hold the rank."""
+        return next((entry.value for entry in self.absolute_error_percentiles if entry.rank == rank), None)
+
 
 class SliceFigures(_Record):
     """The relative errors of one predictor on a part of the blocks, in percent; None without a block."""
@@ -76,11 +80,14 @@ class Slice(_Record):
 
 
 class SliceGroup(_Record):
-    """Parts that together hold each block of the task once."""
+    """Parts that together hold each block of the task once, or, when they overlap, as often as it belongs to one."""
 
-    id: str = Field(description="block_length, label_range or token_sequence")
+    id: str = Field(
+        description="block_length, label_range, token_sequence, dominant_category, instruction_category or application"
+    )
     title: str
     explanation: str
+    is_overlapping: bool = Field(default=False, description="whether a block may be in several parts, or in none")
     slices: tuple[Slice, ...]
 
 

@@ -192,8 +192,8 @@ def _code_rows(wanted: PredictionInput) -> Iterator[CodeRow]:
 
 
 def _blocks_of_elf(path: Path) -> list[str]:
-    from gematria_ops.data.block_extraction import extract_blocks  # type: ignore[import-not-found, unused-ignore]
-    from gematria_ops.formats.binary_input import open_content  # type: ignore[import-not-found, unused-ignore]
+    from gematria_ops.data.block_extraction import extract_blocks
+    from gematria_ops.formats.binary_input import open_content
 
     with open_content(path) as content:
         extracted = extract_blocks(content, str(path))
@@ -217,7 +217,7 @@ def _blocks_of_rows(rows: Iterable[CodeRow], num_tasks: int, num_workers: int) -
 
 
 def _blocks_of_records(messages: Iterable[BasicBlockWithThroughputProto], predictor: Predictor) -> Iterator[InputBlock]:
-    """Takes the blocks of a data set; the label of a task is that of the first source that the task would learn from."""
+    """Takes the blocks of a data set; a task is compared with the first source that it would learn from."""
     learnt = predictor.learnt_from
     filters = compile_source_filters(learnt.source_filters)
     for message in messages:

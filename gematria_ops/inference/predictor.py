@@ -165,12 +165,25 @@ class Predictor:
             raise ValueError(f"task index {task_index} is not in [0, {len(self.model.task_names)})")
         return f"{self.model_name}, task={self.model.task_names[task_index]}"
 
-    def predict_encoded(self, encoded: EncodedBlocks, max_blocks_in_batch: int = DEFAULT_MAX_BLOCKS) -> Predictions:
-        """Predict a whole encoded data set, in batches of blocks that begin alike; the answers are in natural order."""
-        order = np.argsort(encoded.forward_order, kind="stable")
+    def predict_encoded(
+        self,
+        encoded: EncodedBlocks,
+        max_blocks_in_batch: int = DEFAULT_MAX_BLOCKS,
+        block_indices: NDArray[np.int64] | None = None,
+    ) -> Predictions:
+        """Predict an encoded data set, in batches of blocks that begin alike; the answers are in natural order.
+
+        Args:
+            encoded: The data set.
+            max_blocks_in_batch: Most blocks in a batch.
+            block_indices: [b] the blocks to predict, the others are NaN; None: all.
+        """
+        chosen = np.arange(encoded.num_blocks) if block_indices is None else block_indices
+        order = chosen[np.argsort(encoded.forward_order[chosen], kind="stable")]
         num_tasks = len(self.model.task_names)
-        output = np.empty((encoded.num_blocks, num_tasks), dtype=np.float32)
-        deltas = np.empty((len(encoded.instruction_ids), num_tasks), np.float32) if self.model.config.seq2seq else None
+        output = np.full((encoded.num_blocks, num_tasks), np.nan, dtype=np.float32)
+        shape = (len(encoded.instruction_ids), num_tasks)
+        deltas = np.full(shape, np.nan, dtype=np.float32) if self.model.config.seq2seq else None
         for start in range(0, len(order), max_blocks_in_batch):
             indices = order[start : start + max_blocks_in_batch]
             output[indices], answered = self._step(self._layout.make(encoded, indices, self._options, None))

@@ -19,6 +19,7 @@ from gematria_ops.formats.proto_codec import instruction_from_proto
 from gematria_ops.formats.protos.basic_block_pb2 import BasicBlockProto
 from gematria_ops.formats.protos.canonicalized_instruction_pb2 import CanonicalizedInstructionProto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
+from gematria_ops.inference.categories import categorize
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -33,7 +34,7 @@ class InstructionNumbers:
     """Numbers for what is the same: instructions with equal tokens, equal mnemonics. Recorders share one."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[int, int]] = {}
+        self._known: dict[bytes, tuple[int, int, int]] = {}
         self._token_rows: dict[tuple[str, ...], int] = {}
         self._mnemonics: dict[str, int] = {}
 
@@ -42,17 +43,18 @@ class InstructionNumbers:
         """How many mnemonics were met so far."""
         return len(self._mnemonics)
 
-    def numbers_of(self, instruction: CanonicalizedInstructionProto) -> tuple[int, int]:
-        """Gives the number of the instruction's tokens and the number of its mnemonic."""
+    def numbers_of(self, instruction: CanonicalizedInstructionProto) -> tuple[int, int, int]:
+        """Gives the number of the instruction's tokens, that of its mnemonic and that of its category."""
         key = instruction.SerializeToString()
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= _MAX_KNOWN_INSTRUCTIONS:
                 self._known.clear()
-            tokens = instruction_tokens(instruction_from_proto(instruction))
+            decoded = instruction_from_proto(instruction)
+            tokens = instruction_tokens(decoded)
             row = self._token_rows.setdefault(tokens, len(self._token_rows))
             mnemonic = self._mnemonics.setdefault(instruction.mnemonic, len(self._mnemonics))
-            found = self._known[key] = (row, mnemonic)
+            found = self._known[key] = (row, mnemonic, categorize(decoded).number)
         return found
 
 
@@ -64,6 +66,7 @@ class RecordedBlocks:
         labels: float64 [B, K], cycles per iteration; -1 where there is none.
         mask: bool [B, K], True where there is a label.
         mnemonic_ids: int64 [I], numbers of `InstructionNumbers`, blocks one after the other.
+        category_numbers: int64 [I], `categories.Category.number` of each.
         block_offsets: int64 [B + 1], where each block's instructions begin and end.
         token_sequences: B keys, equal where the token sequences of two blocks are equal.
         sources: K source strings of the labels, the first met for each task; "" without a label.
@@ -75,6 +78,7 @@ class RecordedBlocks:
     labels: FloatArray
     mask: BoolArray
     mnemonic_ids: IntArray
+    category_numbers: IntArray
     block_offsets: IntArray
     token_sequences: Sequence[bytes]
     sources: Sequence[str]
@@ -109,6 +113,7 @@ class BlockRecorder:
         self._labels = array("d")
         self._mask = array("b")
         self._mnemonic_ids = array("q")
+        self._category_numbers = array("b")
         self._block_offsets = array("q", [0])
         self._token_sequences: list[bytes] = []
         self._sources = [""] * num_tasks
@@ -128,9 +133,10 @@ class BlockRecorder:
         self._add_labels(block)
         rows = array("i")
         for instruction in block.basic_block.canonicalized_instructions:
-            row, mnemonic = self._numbers.numbers_of(instruction)
+            row, mnemonic, category = self._numbers.numbers_of(instruction)
             rows.append(row)
             self._mnemonic_ids.append(mnemonic)
+            self._category_numbers.append(category)
         self._block_offsets.append(len(self._mnemonic_ids))
         self._token_sequences.append(rows.tobytes())
         if self._keep_texts:
@@ -144,6 +150,7 @@ class BlockRecorder:
             labels=np.array(self._labels, dtype=np.float64).reshape(shape),
             mask=np.array(self._mask, dtype=np.bool_).reshape(shape),
             mnemonic_ids=np.array(self._mnemonic_ids, dtype=np.int64),
+            category_numbers=np.array(self._category_numbers, dtype=np.int64),
             block_offsets=np.array(self._block_offsets, dtype=np.int64),
             token_sequences=self._token_sequences,
             sources=self._sources,

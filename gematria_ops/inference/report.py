@@ -8,13 +8,13 @@ evaluation.md     templates/evaluation.md.j2
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gematria_ops.inference import plots, wording
+from gematria_ops.inference.drawing import series_role
 from gematria_ops.inference.evaluation_report import (
     CurveSeries,
     ErrorSummary,
@@ -22,12 +22,9 @@ from gematria_ops.inference.evaluation_report import (
     SliceGroup,
     write_report_json,
 )
+from gematria_ops.inference.templating import Drawing, environment, page_styles
 from ops_common.artifacts import write_text
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-TEMPLATES_DIR = Path(__file__).parent / "templates"
 JSON_NAME = "evaluation.json"
 HTML_NAME = "evaluation.html"
 MARKDOWN_NAME = "evaluation.md"
@@ -46,23 +43,6 @@ class ReportFiles:
     markdown: Path
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A plot of the page.
-
-    Attributes:
-        title: Its caption.
-        alt: What it shows, for a reader who cannot see it.
-        svg: The SVG element.
-        legend: (css class of the swatch, text) entries of its own, beyond the page's legend.
-    """
-
-    title: str
-    alt: str
-    svg: str
-    legend: tuple[tuple[str, str], ...] = ()
-
-
 def write_reports(report: EvaluationReport, reports_dir: Path) -> ReportFiles:
     """Writes all forms of a report into a folder, the JSON form last: where it stands, the others do too."""
     files = ReportFiles(reports_dir / JSON_NAME, reports_dir / HTML_NAME, reports_dir / MARKDOWN_NAME)
@@ -74,17 +54,15 @@ def write_reports(report: EvaluationReport, reports_dir: Path) -> ReportFiles:
 
 def render_html(report: EvaluationReport) -> str:
     """Renders the page: one file, no script, nothing loaded from elsewhere."""
-    from markupsafe import Markup
-
     return (
-        _environment(is_html=True)
+        environment(is_html=True)
         .get_template("evaluation.html.j2")
         .render(
             report=report,
             verdict=wording.verdict(report),
             best_baseline=report.best_baseline(),
             baselines=_baselines_best_first(report),
-            styles=Markup((TEMPLATES_DIR / "evaluation.css").read_text(encoding="utf-8")),
+            styles=page_styles(),
             means=Drawing(
                 "Mean error of each task", wording.describe_task_means(report), plots.plot_task_means("means", report)
             ),
@@ -101,46 +79,16 @@ def render_html(report: EvaluationReport) -> str:
 def render_markdown(report: EvaluationReport) -> str:
     """Renders the short form: verdict, table against the baselines, parts, how it was made."""
     return (
-        _environment(is_html=False)
+        environment(is_html=False)
         .get_template("evaluation.md.j2")
         .render(
             report=report,
             verdict=wording.verdict(report),
             baselines=_baselines_best_first(report),
             groups=_groups_over_tasks(report),
+            ranks=_percentile_ranks(report),
         )
     )
-
-
-def _environment(is_html: bool) -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES_DIR),
-        autoescape=is_html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        percent=wording.percent,
-        cycles=wording.cycles,
-        correlation=wording.correlation,
-        count=wording.count,
-        interval=wording.interval,
-        baseline_title=wording.baseline_title,
-        md=_escape_markdown,
-        svg=Markup,
-        css_name=lambda name: re.sub(r"[^a-z0-9_-]", "", str(name).lower()),
-    )
-    return environment
-
-
-def _escape_markdown(value: object) -> str:
-    """Keeps a name from becoming markup or breaking out of its table cell."""
-    return re.sub(r"([\\`*_{}\[\]<>|#~!])", r"\\\1", " ".join(str(value).split()))
 
 
 def _baselines_best_first(report: EvaluationReport) -> list[str]:
@@ -201,9 +149,7 @@ def _learning_curves(series: Sequence[CurveSeries]) -> list[Drawing]:
                 svg=plots.plot_learning_curve(
                     f"learning-{len(drawings)}", members, axis, logarithmic=not is_validation
                 ),
-                legend=tuple(
-                    (f"series-{index % plots.NUM_SERIES_COLOURS + 1}", one.title) for index, one in enumerate(members)
-                ),
+                legend=tuple((series_role(index), one.title) for index, one in enumerate(members)),
             )
         )
     return drawings
@@ -217,28 +163,16 @@ def _groups_over_tasks(report: EvaluationReport) -> list[dict[str, Any]]:
             {part.name: part for group in task.slice_groups if group.id == first.id for part in group.slices}
             for task in report.tasks
         ]
-        names = list(dict.fromkeys(name for parts in by_task for name in parts))
-        order = _order_of_parts(report, first.id)
-        names.sort(key=order.index)
+        names = wording.merged_order([list(parts) for parts in by_task])
         rows = [{"name": name, "parts": [parts.get(name) for parts in by_task]} for name in names]
         tables.append({"id": first.id, "title": first.title, "explanation": first.explanation, "rows": rows})
     return tables
 
 
-def _order_of_parts(report: EvaluationReport, group_id: str) -> list[str]:
-    """Merges the tasks' part names into one order; a part missing for one task keeps its place among the others."""
-    merged: list[str] = []
-    for task in report.tasks:
-        for group in task.slice_groups:
-            if group.id == group_id:
-                place = 0
-                for part in group.slices:
-                    if part.name in merged:
-                        place = merged.index(part.name) + 1
-                    else:
-                        merged.insert(place, part.name)
-                        place += 1
-    return merged
+def _percentile_ranks(report: EvaluationReport) -> list[float]:
+    """Gives the ranks that some task has a percentile for; none without a judged block."""
+    summaries = [task.model for task in report.tasks]
+    return sorted({entry.rank for summary in summaries for entry in summary.absolute_error_percentiles})
 
 
 def _figure_rows(report: EvaluationReport) -> list[dict[str, Any]]:
@@ -250,19 +184,24 @@ def _figure_rows(report: EvaluationReport) -> list[dict[str, Any]]:
         cells = [(show(model), show(other) if other else wording.NO_FIGURE) for model, other in pairs]
         return {"name": name, "cells": cells}
 
-    def percentile_row(rank: float) -> dict[str, Any]:
+    def relative_row(rank: float) -> dict[str, Any]:
         return row(f"{rank:g}th percentile", lambda summary: wording.percent(summary.percentage_error_at(rank)))
 
-    ranks = dict.fromkeys(entry.rank for model, _ in pairs for entry in model.percentage_error_percentiles)
+    def absolute_row(rank: float) -> dict[str, Any]:
+        return row(f"{rank:g}th percentile", lambda summary: wording.cycles(summary.absolute_error_at(rank)))
+
     relative = [
         row("Mean (MAPE)", lambda summary: wording.percent(summary.mape_percent)),
         row("95 % interval", wording.interval),
-        *map(percentile_row, ranks),
+        *map(relative_row, _percentile_ranks(report)),
     ]
     absolute = [
-        row("Mean, cycles", lambda summary: wording.cycles(summary.mae_cycles_per_iteration)),
+        row("Mean", lambda summary: wording.cycles(summary.mae_cycles_per_iteration)),
+        *map(absolute_row, _percentile_ranks(report)),
+    ]
+    squares = [
         row("Mean square, cycles²", lambda summary: wording.cycles(summary.mse_squared_cycles)),
-        row("Mean square of the relative error", lambda summary: wording.cycles(summary.mspe)),
+        row("Mean square of the relative error (a fraction)", lambda summary: wording.cycles(summary.mspe)),
     ]
     correlations = [
         row("Kendall’s tau-b", lambda summary: wording.correlation(summary.kendall_tau)),
@@ -271,6 +210,7 @@ def _figure_rows(report: EvaluationReport) -> list[dict[str, Any]]:
     ]
     return [
         {"title": "Absolute percentage error, %", "rows": relative},
-        {"title": "Other errors", "rows": absolute},
+        {"title": "Absolute error, cycles", "rows": absolute},
+        {"title": "Squared errors", "rows": squares},
         {"title": "Correlation with the label", "rows": correlations},
     ]

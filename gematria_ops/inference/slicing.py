@@ -1,4 +1,8 @@
-"""The errors of one task cut into parts: by block length, by label, and by what the training part had seen."""
+"""The errors of one task cut into parts.
+
+By block length, by label, by what the training part had seen, and by whatever cuts of the blocks the caller brings
+(instruction categories, source applications).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from gematria_ops.inference import metrics
+from gematria_ops.formats.applications_csv import BlockApplications
+from gematria_ops.inference import categories, metrics
 from gematria_ops.inference.evaluation_report import Interval, Slice, SliceFigures, SliceGroup
 from gematria_ops.inference.metrics import BoolArray, FloatArray, UsableRows
 
@@ -19,6 +24,34 @@ IntArray = npt.NDArray[np.int64]
 BLOCK_LENGTHS = (1, 2, 3, 4, 6, 9, 13, 21)
 # Borders between the parts, in cycles per iteration; a label on a border belongs to the upper part.
 LABEL_BORDERS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
+UNKNOWN_APPLICATION = "unknown"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One way to cut blocks into parts, the same for every task.
+
+    Attributes:
+        id: Of the group, see `SliceGroup`.
+        title: Heading of the group.
+        explanation: What decides the part of a block, a sentence or two.
+        names: P names of the parts.
+        members: bool [B, P], which blocks a part holds.
+        is_overlapping: Whether a block may be in several parts.
+    """
+
+    id: str
+    title: str
+    explanation: str
+    names: tuple[str, ...]
+    members: BoolArray
+    is_overlapping: bool = False
+
+    @classmethod
+    def of_parts(cls, cut_id: str, title: str, explanation: str, names: Sequence[str], parts: IntArray) -> Cut:
+        """Makes a cut where each block is in one part; parts is int [B], its place in names."""
+        members = parts[:, None] == np.arange(len(names))[None, :]  # [B, P]
+        return cls(cut_id, title, explanation, tuple(names), members)
 
 
 @dataclass(frozen=True)
@@ -53,50 +86,86 @@ class TaskErrors:
 
 
 def slice_groups(
-    errors: TaskErrors,
-    num_instructions: IntArray,
-    seen_in_training: BoolArray | None,
-    rng: np.random.Generator,
-    num_resamples: int,
+    errors: TaskErrors, cuts: Sequence[Cut], rng: np.random.Generator, num_resamples: int
 ) -> tuple[SliceGroup, ...]:
     """Cuts a task's relative errors into all groups of parts; parts without a block are left out.
 
     Args:
         errors: The task.
-        num_instructions: int [B].
-        seen_in_training: bool [B], or None when it is not known; then there is no such group.
+        cuts: How; see `length_cut` and the others.
         rng: Source of the bootstrap.
         num_resamples: Size of the bootstrap.
     """
-    cut = _Cutter(errors, rng, num_resamples)
-    groups = [
-        cut.group(
-            "block_length",
-            "By block length",
-            "Instructions in the block.",
-            _length_names(),
-            np.searchsorted(BLOCK_LENGTHS, num_instructions, side="right"),
+    cutter = _Cutter(errors, rng, num_resamples)
+    return tuple(cutter.group(cut) for cut in cuts)
+
+
+def length_cut(num_instructions: IntArray) -> Cut:
+    """Cuts by the number of instructions, int [B]."""
+    parts = np.searchsorted(BLOCK_LENGTHS, num_instructions, side="right")
+    return Cut.of_parts("block_length", "By block length", "Instructions in the block.", _length_names(), parts)
+
+
+def label_cut(labels: FloatArray) -> Cut:
+    """Cuts by the label, float [B] in cycles per iteration; the only cut that differs between tasks."""
+    parts = np.searchsorted(LABEL_BORDERS, labels, side="right")
+    explanation = "Label of the block, in cycles per iteration."
+    return Cut.of_parts("label_range", "By expected throughput", explanation, _label_names(), parts)
+
+
+def seen_cut(seen_in_training: BoolArray) -> Cut:
+    """Cuts by whether the training part holds the same token sequence, bool [B]."""
+    return Cut.of_parts(
+        "token_sequence",
+        "By what training had seen",
+        "A block is seen when some training block has the same token sequence: the same instructions and "
+        "registers, differing at most in immediates, displacements and scales.",
+        ("token sequence unseen", "token sequence seen"),
+        seen_in_training.astype(np.int64),
+    )
+
+
+def category_cuts(category_numbers: IntArray, block_offsets: IntArray) -> tuple[Cut, Cut]:
+    """Cuts by instruction category, overlapping, and by the dominant one; see `categories`.
+
+    Args:
+        category_numbers: int64 [I], `Category.number` of each instruction, blocks one after the other.
+        block_offsets: int64 [B + 1], where each block's instructions begin and end.
+    """
+    members, dominant = categories.block_categories(category_numbers, block_offsets)
+    return (
+        Cut.of_parts(
+            "dominant_category",
+            "By dominant instruction category",
+            "The most frequent category of the block's instructions; each block is in one part. A scalar integer "
+            "instruction that accesses memory counts as load, store, or load and store here.",
+            categories.DOMINANT_NAMES,
+            dominant,
         ),
-        cut.group(
-            "label_range",
-            "By expected throughput",
-            "Label of the block, in cycles per iteration.",
-            _label_names(),
-            np.searchsorted(LABEL_BORDERS, errors.labels, side="right"),
+        Cut(
+            "instruction_category",
+            "By instruction category",
+            "A block is in every part of which it has an instruction, so the parts overlap.",
+            categories.CATEGORY_NAMES,
+            members,
+            is_overlapping=True,
         ),
-    ]
-    if seen_in_training is not None:
-        groups.append(
-            cut.group(
-                "token_sequence",
-                "By what training had seen",
-                "A block is seen when some training block has the same token sequence: the same instructions and "
-                "registers, differing at most in immediates, displacements and scales.",
-                ("token sequence unseen", "token sequence seen"),
-                seen_in_training.astype(np.int64),
-            )
-        )
-    return tuple(groups)
+    )
+
+
+def application_cut(applications: BlockApplications, file_name: str) -> Cut:
+    """Cuts by source application; blocks that the file does not name are the last part, `unknown`."""
+    names = (*(name for name in applications.names if name != UNKNOWN_APPLICATION), UNKNOWN_APPLICATION)
+    place = {name: index for index, name in enumerate(names)}
+    members = np.zeros((len(applications.of_block), len(names)), dtype=np.bool_)
+    for row, found in enumerate(applications.of_block):
+        members[row, [place[name] for name in found or {UNKNOWN_APPLICATION}]] = True
+    lost = ", ".join(f"{count:,d} {reason}" for reason, count in sorted(applications.unusable.items()))
+    explanation = (
+        f"The applications that {file_name} names for the block; one that several have is in each of their parts. "
+        f"The file has {applications.num_rows:,d} rows, {f'of which unusable: {lost}' if lost else 'all usable'}."
+    )
+    return Cut("application", "By source application", explanation, names, members, is_overlapping=True)
 
 
 class _Cutter:
@@ -109,14 +178,19 @@ class _Cutter:
         self._rng = rng
         self._num_resamples = num_resamples
 
-    def group(self, group_id: str, title: str, explanation: str, names: Sequence[str], parts: IntArray) -> SliceGroup:
-        """Makes one group; parts is int [B], the position of each block's part in names."""
-        slices = []
-        for part, name in enumerate(names):
-            members = parts[self._relative] == part
-            if members.any():
-                slices.append(self._slice(name, members))
-        return SliceGroup(id=group_id, title=title, explanation=explanation, slices=tuple(slices))
+    def group(self, cut: Cut) -> SliceGroup:
+        """Makes one group."""
+        members = cut.members[self._relative]  # [N, P]
+        slices = tuple(
+            self._slice(name, members[:, part]) for part, name in enumerate(cut.names) if members[:, part].any()
+        )
+        return SliceGroup(
+            id=cut.id,
+            title=cut.title,
+            explanation=cut.explanation,
+            is_overlapping=cut.is_overlapping,
+            slices=slices,
+        )
 
     def _slice(self, name: str, members: BoolArray) -> Slice:
         bounds = metrics.bootstrap_mean_interval(self._model[members], self._rng, self._num_resamples)

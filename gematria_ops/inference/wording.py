@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gematria_ops.inference.evaluation_report import (
     ErrorSummary,
     EvaluationReport,
@@ -18,6 +20,19 @@ BASELINE_TITLES = {"linear": "Linear", "median": "Median", "best_constant": "Bes
 def percent(value: float | None) -> str:
     """Formats a percentage with one decimal and without its sign: 8.1, 1,234.5."""
     return NO_FIGURE if value is None else f"{value:,.1f}"
+
+
+def points(value: float | None) -> str:
+    """Formats a difference of percentages with two decimals and its sign: +0.31, −2.05, 0.00."""
+    if value is None:
+        return NO_FIGURE
+    text = f"{value:+,.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "\N{MINUS SIGN}")
+
+
+def share(value: float | None) -> str:
+    """Formats a share from 0 to 1 as percent without its sign: 0.571 is 57.1."""
+    return NO_FIGURE if value is None else percent(100 * value)
 
 
 def cycles(value: float | None) -> str:
@@ -47,6 +62,20 @@ def baseline_title(name: str) -> str:
 def listing(names: list[str]) -> str:
     """Joins names as a sentence does: a, b and c."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+def merged_order(orders: Sequence[Sequence[str]]) -> list[str]:
+    """Merges the names of several lists into one order; a name missing in one keeps its place among the others."""
+    merged: list[str] = []
+    for names in orders:
+        place = 0
+        for name in names:
+            if name in merged:
+                place = merged.index(name) + 1
+            else:
+                merged.insert(place, name)
+                place += 1
+    return merged
 
 
 def verdict(report: EvaluationReport) -> str:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from gematria_ops.config import GraniteConfig, RnnType
 from gematria_ops.encode.graph_batch import GraphInputs
 from gematria_ops.encode.graphs import EdgeType
-from gematria_ops.models.block_rnn import BlockRnn
+from gematria_ops.models.block_rnn import BlockRnn, Reader, read_by_scan
 from gematria_ops.models.graph_network import GraphNetwork, GraphState, Mlp
 from gematria_ops.models.layers import VariableStore
 from gematria_ops.models.normalization import LayerNormalization
@@ -105,6 +105,10 @@ class Granite(tf.Module):  # type: ignore[misc]
         Returns:
             The predictions, in the order of the batch.
         """
+        return self.predict(inputs, read_by_scan)
+
+    def predict(self, inputs: GraphInputs, read: Reader) -> ModelOutput:
+        """Predicts likewise; a recurrent network reads the instructions in the given way."""
         state = self._encode(inputs)
         for index in range(self.config.num_message_passing_iterations):
             updated = self._network(state, inputs)
@@ -113,18 +117,18 @@ class Granite(tf.Module):  # type: ignore[misc]
             if self._norms:
                 updated = GraphState(*(norm(part) for norm, part in zip(self._norms[index], updated, strict=True)))
             state = updated
-        answers = self._readout(self._features(state, inputs))
+        answers = self._readout(self._features(state, inputs, read))
         if not self.config.seq2seq:
             return ModelOutput(answers, None)
         num_blocks = tf.shape(inputs.block_sizes)[0]
         return ModelOutput(tf.math.unsorted_segment_sum(answers, inputs.instruction_blocks, num_blocks), answers)
 
-    def _features(self, state: GraphState, inputs: GraphInputs) -> tf.Tensor:
+    def _features(self, state: GraphState, inputs: GraphInputs, read: Reader) -> tf.Tensor:
         """Returns what the readout reads: [B, width] or, for seq2seq, [I, width]."""
         if self._rnn is None and not self.config.seq2seq:
             return state.graphs
         instructions = tf.gather(state.nodes, inputs.instruction_nodes)  # [I, Dn]
-        return instructions if self._rnn is None else self._rnn(instructions, inputs)
+        return instructions if self._rnn is None else self._rnn(instructions, inputs, read)
 
     def _encode(self, inputs: GraphInputs) -> GraphState:
         nodes = tf.gather(self._node_table, inputs.node_tokens)  # [N, Dn - A]

@@ -19,6 +19,7 @@ from gematria_ops.config import ModelConfig
 from gematria_ops.encode.sequence_batch import BLOCK_CHUNK, TOKEN_CHUNK, SequenceInputs
 from gematria_ops.models.layers import EMBEDDING_LIMIT, Dense, Lstm, VariableStore
 from gematria_ops.models.output import ModelOutput
+from gematria_ops.models.plain_rnn import last_states, list_places, outputs_of_items
 
 
 class Ithemal(tf.Module):  # type: ignore[misc]
@@ -75,14 +76,43 @@ class Ithemal(tf.Module):  # type: ignore[misc]
         states = self._token_lstm(embedded, inputs.token_trie)
         instructions = tf.gather(states, inputs.instruction_nodes)  # [U, instruction size]
         features = self._encode_blocks(instructions, inputs)  # [B or I, width]
+        # Rows that were filled up have block -1 and are added nowhere.
+        return self._decode(features, inputs.instruction_blocks, tf.shape(inputs.block_sizes)[0])
+
+    def predict_sequences(self, tokens: tf.Tensor, instruction_sizes: tf.Tensor, block_sizes: tf.Tensor) -> ModelOutput:
+        """Predicts for blocks as plain lists of tokens, each list read on its own; for exported models.
+
+        Args:
+            tokens: [S] int32. Vocabulary indices of the tokens of all instructions of all blocks, in order.
+            instruction_sizes: [I] int32. Tokens of each instruction.
+            block_sizes: [B] int32. Instructions of each block.
+
+        Returns:
+            The predictions, in the order of the blocks.
+        """
+        num_instructions, num_blocks = tf.size(instruction_sizes), tf.size(block_sizes)
+        token_places = list_places(instruction_sizes, tf.repeat(tf.range(num_instructions), instruction_sizes))
+        embedded = tf.gather(self._table, tokens)  # [S, token size]
+        instructions = tf.concat(
+            last_states(self._token_lstm.cell, embedded, token_places, instruction_sizes), axis=1
+        )  # [I, instruction size]
+        blocks = tf.repeat(tf.range(num_blocks), block_sizes)  # [I]
+        parts: list[tf.Tensor] = []
+        for lstm, is_backward in zip(self._block_lstms, (False, True)):
+            places = list_places(block_sizes, blocks, backwards=is_backward)
+            if self.config.seq2seq:
+                parts.append(outputs_of_items(lstm.cell, instructions, places, block_sizes))
+            else:
+                parts.extend(last_states(lstm.cell, instructions, places, block_sizes))
+        return self._decode(tf.concat(parts, axis=1), blocks, num_blocks)
+
+    def _decode(self, features: tf.Tensor, instruction_blocks: tf.Tensor, num_blocks: tf.Tensor) -> ModelOutput:
         for layer in self._shared:
             features = layer(features)
         answers = tf.concat([head(features) for head in self._heads], axis=1)  # [B or I, K]
         if not self.config.seq2seq:
             return ModelOutput(answers, None)
-        num_blocks = tf.shape(inputs.block_sizes)[0]
-        # Rows that were filled up have block -1 and are added nowhere.
-        return ModelOutput(tf.math.unsorted_segment_sum(answers, inputs.instruction_blocks, num_blocks), answers)
+        return ModelOutput(tf.math.unsorted_segment_sum(answers, instruction_blocks, num_blocks), answers)
 
     def _encode_blocks(self, instructions: tf.Tensor, inputs: SequenceInputs) -> tf.Tensor:
         parts = []

@@ -97,6 +97,43 @@ class Dense:
         return tf.nn.relu(tf.matmul(values, self._kernel) + self._bias)
 
 
+State = tuple[tf.Tensor, ...]
+
+
+class LstmCell:
+    """One step of an LSTM, as in Keras: S. Hochreiter and J. Schmidhuber, 1997, with forget gate.
+
+    Args:
+        store: Where the variables are added.
+        name: Prefix of their names.
+        input_size: Width of the input.
+        size: D, width of h and of c.
+    """
+
+    def __init__(self, store: VariableStore, name: str, input_size: int, size: int) -> None:
+        self._size = size
+        self._kernel = store.glorot_uniform(f"{name}/kernel", (input_size, 4 * size))
+        self.recurrent_kernel = store.orthogonal(f"{name}/recurrent_kernel", (size, 4 * size))
+        # Gates i, f, g, o: a network forgets nothing to begin with (forget bias 1).
+        self._bias = store.constant(f"{name}/bias", np.repeat([0.0, 1.0, 0.0, 0.0], size))
+
+    def project(self, values: tf.Tensor) -> tf.Tensor:
+        """Works out what does not depend on the state: [N, input size] to [N, 4D]."""
+        return tf.matmul(values, self._kernel) + self._bias
+
+    def start(self, num_rows: tf.Tensor) -> State:
+        """Returns h and c of zero, [rows, D] each."""
+        zeros = tf.zeros(tf.stack([num_rows, self._size]))
+        return zeros, zeros
+
+    def step(self, projected: tf.Tensor, state: State) -> State:
+        """Returns h and c after reading [rows, 4D]."""
+        h, c = state
+        i, f, g, o = tf.split(projected + tf.matmul(h, self.recurrent_kernel), 4, axis=1)
+        c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
+        return tf.sigmoid(o) * tf.tanh(c), c
+
+
 class Lstm:
     """An LSTM over forests of prefixes.
 
@@ -106,14 +143,14 @@ class Lstm:
         input_size: Width of the input.
         size: D, width of h and of c.
         chunk_size: That of the forests.
+
+    Attributes:
+        cell: Its variables, for those who read plain sequences instead.
     """
 
     def __init__(self, store: VariableStore, name: str, input_size: int, size: int, chunk_size: int) -> None:
         self._chunk_size = chunk_size
-        self._kernel = store.glorot_uniform(f"{name}/kernel", (input_size, 4 * size))
-        self._recurrent_kernel = store.orthogonal(f"{name}/recurrent_kernel", (size, 4 * size))
-        # Gates i, f, g, o: a network forgets nothing to begin with (forget bias 1).
-        self._bias = store.constant(f"{name}/bias", np.repeat([0.0, 1.0, 0.0, 0.0], size))
+        self.cell = LstmCell(store, name, input_size, size)
 
     def __call__(self, inputs: tf.Tensor, trie: PrefixTrie) -> tf.Tensor:
         """Reads the inputs along the paths of a forest.
@@ -125,5 +162,5 @@ class Lstm:
         Returns:
             [P + 1, 2D]: h and c of every node; zero for node 0.
         """
-        projected = tf.matmul(inputs, self._kernel) + self._bias  # [R, 4D]
-        return lstm_over_trie(projected, self._recurrent_kernel, *trie, chunk_size=self._chunk_size)
+        projected = self.cell.project(inputs)  # [R, 4D]
+        return lstm_over_trie(projected, self.cell.recurrent_kernel, *trie, chunk_size=self._chunk_size)

@@ -15,20 +15,17 @@ import tensorflow as tf
 
 from gematria_ops.config import CheckpointConfig
 from gematria_ops.config.runner import spell
-from ops_common.artifacts import atomic_path, write_text
+from ops_common.artifacts import atomic_path, write_json, write_text
 from ops_common.errors import ArtifactError, ConfigError
-from ops_common.learning.checkpoints import (
-    STATE_NAME,
-    PartialRestore,
-    latest_checkpoint,
-    read_global_step,
-    restore_matching,
-)
+from ops_common.learning.checkpoints import PartialRestore, latest_checkpoint, read_global_step, restore_matching
+from ops_common.learning.state_file import STATE_NAME
 
 logger = logging.getLogger(__name__)
 
 # Stands in the copy until it is whole, so that a copy that was cut short is made again.
 COPY_MARK = ".copy-is-not-whole"
+
+REPORT_NAME = "warm_start.json"
 
 
 def copy_resume_folder(config: CheckpointConfig) -> bool:
@@ -76,6 +73,8 @@ def warm_start(
 ) -> PartialRestore | None:
     """Load what fits of another checkpoint's weights, and its step if that is wanted; never the optimiser's state.
 
+    What was loaded and what was not is logged, and written to `warm_start.json` in the checkpoint folder, if any.
+
     Args:
         config: Names the checkpoint, or the folder whose newest one is meant; or neither.
         weights: The trainable variables by name.
@@ -102,4 +101,12 @@ def warm_start(
     logger.info("warm start from %s: %d of %d variables loaded", prefix, len(restored.loaded), len(weights))
     if config.load_global_step:
         global_step.assign(read_global_step(prefix))
+    if config.directory:
+        report = {
+            "checkpoint": prefix.absolute(),
+            "global_step": int(global_step),
+            "loaded": restored.loaded,
+            "kept_fresh": dict(restored.skipped),
+        }
+        write_json(Path(config.directory) / REPORT_NAME, report)
     return restored

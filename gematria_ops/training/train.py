@@ -21,6 +21,7 @@ from gematria_ops.encode.encoded_blocks import EncodedBlocks
 from gematria_ops.encode.loading import BlockLoader
 from gematria_ops.models.bundle import Bundle, save_bundle
 from gematria_ops.models.threads import use_one_thread_per_operation
+from gematria_ops.training.profiler import start_profiler
 from gematria_ops.training.starting_point import copy_resume_folder
 from gematria_ops.training.workload import ModelTraining, Validation
 from ops_common.learning.checkpoints import CheckpointStore
@@ -84,8 +85,7 @@ def train(
     use_one_thread_per_operation()
     np.set_printoptions(edgeitems=config.summary.numpy_print_edgeitems)
     tf.debugging.set_log_device_placement(config.distributed.log_device_placement)
-    if config.summary.run_tf_profiler:
-        tf.profiler.experimental.server.start(config.summary.tf_profiler_port)
+    start_profiler(config.summary)
     copy_resume_folder(config.checkpoint)
 
     with BlockLoader(config) if blocks is None else nullcontext(blocks) as loader:

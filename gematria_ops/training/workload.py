@@ -30,7 +30,7 @@ from gematria_ops.training.starting_point import warm_start
 from gematria_ops.training.step import StepResult, TrainStep
 from gematria_ops.training.summaries import SummaryWriter, step_statistics
 from ops_common.errors import ConfigError
-from ops_common.seeding import derived_seed
+from ops_common.seeding import derived_seed, stream
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +101,11 @@ class ModelTraining:
         """Return the number of blocks."""
         return batch.num_blocks
 
-    def describe_samples(self, step: int, batch: Batch[Any]) -> list[str]:
-        """Name the blocks by position among the encoded ones and by fingerprint (SHA-256 of their tokens)."""
+    def describe_samples(self, step: int, batch: Batch[Any]) -> list[dict[str, Any]]:
+        """Tell the blocks by index among the encoded ones and by fingerprint (of the SHA-256 of their tokens)."""
         del batch
         indices = self._batches.block_indices(step).tolist()
-        return [f"block {index} ({_fingerprint(self.encoded, index)})" for index in indices]
+        return [{"index": index, "fingerprint": _fingerprint(self.encoded, index)} for index in indices]
 
     def report(self, step: int, batch: Batch[Any], outcome: StepResult) -> dict[str, float]:
         """Log the statistics of a step and write them for TensorBoard."""
@@ -129,19 +129,22 @@ class Validation:
         }
         encoded = load_encoded_blocks(config.model_copy(update=changed), config.validation.files, vocabulary)
         self._encoded = encoded
+        size = min(config.validation.max_blocks or encoded.num_blocks, encoded.num_blocks)
+        self._chosen = stream(config.random_seed, "validation").choice(encoded.num_blocks, size, replace=False)
         self._task_names = config.task_names()
         self._predictor = Predictor(model, vocabulary)
 
     def __call__(self, step: int) -> dict[str, float]:
         """Return the mean absolute percentage error of each task."""
-        output = self._predictor.predict_encoded(self._encoded).output.astype(np.float64)
+        predictions = self._predictor.predict_encoded(self._encoded, block_indices=self._chosen)
+        output = predictions.output.astype(np.float64)  # NaN where a block was not chosen
         labels, mask = self._encoded.labels.astype(np.float64), self._encoded.mask
         errors = {}
         for task, name in enumerate(self._task_names):
             rows = usable_rows(output[:, task], labels[:, task], mask[:, task]).relative
             error = mean_absolute_percentage_error(output[rows, task], labels[rows, task])
             errors[f"validation_mape_percent_{name}"] = float("nan") if error is None else error
-        logger.info("step %d, %d held-out blocks: %s", step, self._encoded.num_blocks, errors)
+        logger.info("step %d, %d held-out blocks: %s", step, len(self._chosen), errors)
         return errors
 
 

@@ -27,15 +27,14 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf import text_format
 
-from ops_common.artifacts import check_file, read_json, remove_part_files, sha256_file, sync_to_disk, write_text
+from ops_common.artifacts import check_file, read_json, remove_part_files, sha256_file, sync_to_disk
 from ops_common.errors import ArtifactError, ConfigError
+from ops_common.learning.state_file import first_line, read_state, write_state
 from ops_common.rundir import first_difference
 
 logger = logging.getLogger(__name__)
 
-STATE_NAME = "checkpoint"
 PREFIX_NAME = "model.ckpt"
 DATA_SUFFIX, INDEX_SUFFIX, RECORD_SUFFIX = ".data-00000-of-00001", ".index", ".json"
 SUFFIXES = (RECORD_SUFFIX, DATA_SUFFIX, INDEX_SUFFIX)
@@ -51,13 +50,17 @@ class CheckpointStore:
         folder: Made when the first checkpoint is saved.
         identity: Plain values that tell this model from others; nested dicts are compared key by key.
         max_to_keep: How many of the newest checkpoints stay; 0: all.
+        name: What the names of its checkpoints begin with, before "-<step>".
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], max_to_keep: int = 100) -> None:
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Any], max_to_keep: int = 100, name: str = PREFIX_NAME
+    ) -> None:
         # The state file holds absolute paths, whatever the working folder of its reader is.
         self.folder = Path(folder).absolute()
         self._identity = _as_json(identity)
         self._max_to_keep = max_to_keep
+        self._name = name
 
     def latest(self) -> Path | None:
         """Return the newest whole checkpoint, or None; see `latest_checkpoint`."""
@@ -80,7 +83,7 @@ class CheckpointStore:
         Raises:
             ArtifactError: The disk is full or the folder cannot be written; what stood there before is still valid.
         """
-        prefix = self.folder / f"{PREFIX_NAME}-{step}"
+        prefix = self.folder / f"{self._name}-{step}"
         with _write_errors_named(prefix):
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_part_files(self.folder)
@@ -93,7 +96,7 @@ class CheckpointStore:
             sync_to_disk(self.folder)
             kept = [path for path in self._listed() if path != prefix] + [prefix]
             kept = kept[-self._max_to_keep :] if self._max_to_keep else kept
-            _write_state(self.folder, kept)
+            write_state(self.folder, kept)
             self._remove_old(kept)
         return prefix
 
@@ -109,13 +112,13 @@ class CheckpointStore:
 
     def _listed(self) -> list[Path]:
         """Return the checkpoints of the state file that stand in this folder, oldest first."""
-        paths = reversed(_paths_in_state(self.folder))
+        paths = reversed(read_state(self.folder))
         return [path for path in paths if path.parent == self.folder and with_suffix(path, INDEX_SUFFIX).exists()]
 
     def _remove_old(self, kept: list[Path]) -> None:
         """Remove what is older than the oldest kept one and was written by us; files of others stay."""
         oldest = min(step_of(path) for path in kept)
-        for record in self.folder.glob(f"{PREFIX_NAME}-*{RECORD_SUFFIX}"):
+        for record in self.folder.glob(f"{self._name}-*{RECORD_SUFFIX}"):
             prefix = record.with_suffix("")
             if self._max_to_keep and prefix not in kept and step_of(prefix) < oldest:
                 for suffix in reversed(SUFFIXES):
@@ -155,6 +158,19 @@ def latest_checkpoint(folder: Path) -> Path | None:
     return None
 
 
+def listed_checkpoints(folder: Path) -> list[Path]:
+    """Return the prefixes that a folder's state file lists, newest first, whole or not.
+
+    Of a folder that was moved or copied, those that stand in it now.
+    """
+    folder = Path(folder).absolute()
+    listed = []
+    for path in read_state(folder):
+        here = folder / path.name
+        listed.append(here if with_suffix(here, INDEX_SUFFIX).exists() else path)
+    return listed
+
+
 def find_damage(prefix: Path) -> str:
     """Say what is wrong with a checkpoint's files; empty when they are whole.
 
@@ -175,7 +191,7 @@ def find_damage(prefix: Path) -> str:
     except ArtifactError as error:
         return error.message
     except _READER_ERRORS as error:
-        return f"{prefix} cannot be read: {_first_line(error)}"
+        return f"{prefix} cannot be read: {first_line(error)}"
     return ""
 
 
@@ -302,40 +318,10 @@ def with_suffix(prefix: Path, suffix: str) -> Path:
 
 def _candidates(folder: Path) -> list[Path]:
     """Return the checkpoints of the state file, newest first, then the folder's others by falling step."""
-    listed = []
-    for path in _paths_in_state(folder):
-        here = folder / path.name
-        listed.append(here if with_suffix(here, INDEX_SUFFIX).exists() else path)
+    listed = listed_checkpoints(folder)
     found = [path.with_suffix("") for path in folder.glob(f"{PREFIX_NAME}-*{INDEX_SUFFIX}")]
     others = sorted((path for path in found if path not in listed), key=step_of, reverse=True)
     return listed + others
-
-
-def _paths_in_state(folder: Path) -> list[Path]:
-    """Return the paths of a folder's state file, newest first; none when there is no readable one."""
-    path = folder / STATE_NAME
-    try:
-        state = text_format.Parse(path.read_text(encoding="utf-8"), _new_state())
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        logger.warning("state file %s is not used: %s", path, _first_line(error))
-        return []
-    newest = [state.model_checkpoint_path] if state.model_checkpoint_path else []
-    names = dict.fromkeys([*newest, *reversed(state.all_model_checkpoint_paths)])
-    return [folder / name for name in names]
-
-
-def _write_state(folder: Path, kept: list[Path]) -> None:
-    state = _new_state()
-    state.model_checkpoint_path = str(kept[-1])
-    state.all_model_checkpoint_paths.extend(str(path) for path in kept)
-    write_text(folder / STATE_NAME, text_format.MessageToString(state, as_utf8=True))
-
-
-def _new_state() -> Any:
-    # The message class itself is not part of TensorFlow's public names; what makes a message is.
-    return type(tf.compat.v1.train.generate_checkpoint_state_proto("/", "/", ["/"]))()
 
 
 def _variable_difference(name: str, variable: tf.Variable | None, shape: list[int] | None, dtype: Any) -> str:
@@ -368,17 +354,13 @@ def _as_json(identity: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 @contextmanager
 def _write_errors_named(prefix: Path) -> Iterator[None]:
     try:
         yield
     except (tf.errors.OpError, OSError) as error:
         raise ArtifactError(
-            f"checkpoint {prefix} cannot be written: {_first_line(error)}",
+            f"checkpoint {prefix} cannot be written: {first_line(error)}",
             "free disk space, or check who may write there; the checkpoints before it are still valid",
         ) from error
 
@@ -388,4 +370,4 @@ def _read_errors_named(prefix: Path) -> Iterator[None]:
     try:
         yield
     except _READER_ERRORS as error:
-        raise ArtifactError(f"checkpoint {prefix} is torn: {_first_line(error)}", "use another checkpoint") from error
+        raise ArtifactError(f"checkpoint {prefix} is torn: {first_line(error)}", "use another checkpoint") from error

@@ -21,7 +21,8 @@ from typing import Any, Protocol, TypeVar
 
 import tensorflow as tf
 
-from ops_common.errors import DataError
+from ops_common.artifacts import write_json
+from ops_common.errors import ArtifactError, DataError
 from ops_common.learning.checkpoints import CheckpointStore
 from ops_common.learning.pace import Cadence, FitSummary, Meter, Timer
 from ops_common.learning.stopping import stop_signals
@@ -63,8 +64,12 @@ class Workload(Protocol[Batch, Outcome]):
     def num_samples(self, batch: Batch) -> int:
         """Return how many samples a batch has, for the rate."""
 
-    def describe_samples(self, step: int, batch: Batch) -> Sequence[str]:
-        """Name the samples of the batch of ``make_batch(step)``, for the error about a loss that is not finite."""
+    def describe_samples(self, step: int, batch: Batch) -> Sequence[Mapping[str, Any]]:
+        """Describe each sample of the batch of ``make_batch(step)``, for the error about a loss that is not finite.
+
+        Returns:
+            Of each sample what it is found by, as plain values that go into a JSON file.
+        """
 
     def report(self, step: int, batch: Batch, outcome: Outcome) -> Mapping[str, float]:
         """Tell people about an update, the ``step``-th; returns what goes into the metrics file beside the loss."""
@@ -110,7 +115,8 @@ def fit(
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the step was finished and a checkpoint written.
-        DataError: The loss or a weight is not finite; the message names the batch. The last checkpoint is sound.
+        DataError: The loss or a weight is not finite; the message names the batch, and the file beside the checkpoints
+            (``non_finite_step_<n>.json``) that lists all its samples. The last checkpoint is sound.
         ConfigError, ArtifactError: The newest checkpoint is another model's; all are torn; the disk is full.
     """
     variables = workload.variables_by_name()
@@ -124,7 +130,7 @@ def fit(
             batch = next(batches)
             outcome = workload.train_step(batch)
             step += 1
-            _check_loss(workload, step, batch, outcome.loss)
+            _check_loss(workload, step, batch, outcome.loss, checkpoints)
             meter.add(step, workload.num_samples(batch), outcome.loss)
             progress.advance(note=f"loss {outcome.loss:.4g}")
 
@@ -135,7 +141,7 @@ def fit(
                 told = workload.report(step, batch, outcome)
                 _append(metrics_path, step, {"loss": outcome.loss, **meter.rates(), **told})
             if checkpoints is not None and (saving.is_due(step) or is_last):
-                _check_weights(workload, step, batch, variables)
+                _check_weights(workload, step, batch, variables, checkpoints)
                 checkpoints.save(variables, step)
                 saved_step = step
             if validate is not None and _is_validation_due(plan, step, is_last) and not is_stopped:
@@ -181,31 +187,55 @@ def _append(metrics_path: Path | None, step: int, values: Mapping[str, float]) -
         append_metrics(metrics_path, step, values)
 
 
-def _check_loss(workload: Workload[Batch, Any], step: int, batch: Batch, loss: float) -> None:
+def _check_loss(
+    workload: Workload[Batch, Any], step: int, batch: Batch, loss: float, checkpoints: CheckpointStore | None
+) -> None:
     if not math.isfinite(loss):
-        raise _not_finite(workload, step, batch, f"the loss of step {step} is {loss}")
+        raise _not_finite(workload, step, batch, f"the loss of step {step} is {loss}", checkpoints)
 
 
 def _check_weights(
-    workload: Workload[Batch, Any], step: int, batch: Batch, variables: Mapping[str, tf.Variable]
+    workload: Workload[Batch, Any],
+    step: int,
+    batch: Batch,
+    variables: Mapping[str, tf.Variable],
+    checkpoints: CheckpointStore,
 ) -> None:
     """Keep a weight that is not finite out of the checkpoints: a finite loss can have a gradient that is not."""
     for name, variable in variables.items():
         if variable.dtype.is_floating and not bool(tf.reduce_all(tf.math.is_finite(variable))):
-            raise _not_finite(workload, step, batch, f"variable {name!r} is not finite after step {step}")
+            raise _not_finite(workload, step, batch, f"variable {name!r} is not finite after step {step}", checkpoints)
 
 
-def _not_finite(workload: Workload[Batch, Any], step: int, batch: Batch, what: str) -> DataError:
-    samples = list(workload.describe_samples(step - 1, batch))
-    logger.error("%s; all samples of the batch: %s", what, ", ".join(samples))
-    more = (
-        f" and {len(samples) - MAX_NAMED_SAMPLES} more, listed in the log" if len(samples) > MAX_NAMED_SAMPLES else ""
-    )
+def _not_finite(
+    workload: Workload[Batch, Any], step: int, batch: Batch, what: str, checkpoints: CheckpointStore | None
+) -> DataError:
+    samples = [dict(sample) for sample in workload.describe_samples(step - 1, batch)]
+    named = ", ".join(_spell_sample(sample) for sample in samples[:MAX_NAMED_SAMPLES])
+    more = f" and {len(samples) - MAX_NAMED_SAMPLES} more" if len(samples) > MAX_NAMED_SAMPLES else ""
     return DataError(
-        f"{what}; its batch holds {', '.join(samples[:MAX_NAMED_SAMPLES])}{more}",
+        f"{what}; its batch holds {named}{more}; {_write_samples(step, what, samples, checkpoints)}",
         "lower the learning rate, clip the gradients, or look at the labels of these samples; "
         "the last checkpoint is from before",
     )
+
+
+def _write_samples(step: int, what: str, samples: list[dict[str, Any]], checkpoints: CheckpointStore | None) -> str:
+    """Write all samples of a batch beside the checkpoints, or log them; say where they are."""
+    if checkpoints is not None:
+        path = checkpoints.folder / f"non_finite_step_{step}.json"
+        try:
+            write_json(path, {"step": step, "problem": what, "samples": samples})
+        except ArtifactError as error:
+            logger.error("%s", error)
+        else:
+            return f"all of them are in {path}"
+    logger.error("%s; all samples of the batch: %s", what, ", ".join(_spell_sample(sample) for sample in samples))
+    return "all of them are in the log"
+
+
+def _spell_sample(sample: Mapping[str, Any]) -> str:
+    return "(" + ", ".join(f"{key} {value}" for key, value in sample.items()) + ")"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while training: remembered, so that the loop can finish its step and write a checkpoint."""
+"""SIGINT and SIGTERM while training or evaluating: remembered, so that the loop can finish what it is at."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from ops_common.errors import Interrupted
+from ops_common.errors import Interrupted, Terminated
 
 logger = logging.getLogger(__name__)
-
-
-class Terminated(Interrupted):
-    """SIGTERM asked us to stop; what had been done was saved first."""
-
-    exit_code = 128 + signal.SIGTERM
 
 
 class StopRequest:
@@ -26,11 +20,20 @@ class StopRequest:
         self.signal: signal.Signals | None = None
 
     def as_error(self, step: int, saved_step: int | None) -> Interrupted:
-        """Return the error to leave with, whose exit code is the one that shells expect after this signal."""
+        """Return the error to leave a training with, at a step."""
+        saved = f"the checkpoint of step {saved_step} is written" if saved_step is not None else "nothing was saved"
+        return self.error("training", f"at step {step}; {saved}")
+
+    def error(self, what: str, state: str) -> Interrupted:
+        """Return the error to leave with, whose exit code is the one that shells expect after this signal.
+
+        Args:
+            what: What was stopped, e.g. "training".
+            state: Where it stood, and what is kept of it.
+        """
         kind = Terminated if self.signal is signal.Signals.SIGTERM else Interrupted
         name = self.signal.name if self.signal is not None else "request"
-        saved = f"the checkpoint of step {saved_step} is written" if saved_step is not None else "nothing was saved"
-        return kind(f"training stopped by {name} at step {step}; {saved}", "start it again to go on from there")
+        return kind(f"{what} stopped by {name} {state}", "start it again to go on from there")
 
 
 @contextmanager

@@ -21,6 +21,8 @@ LIGHT_MODULES = (
     "gematria_ops.blocks.vocabulary",
     "gematria_ops.cli",
     "gematria_ops.config",
+    "gematria_ops.data.annotated_importing",
+    "gematria_ops.data.block_extraction",
     "gematria_ops.data.dataset",
     "gematria_ops.data.selecting",
     "gematria_ops.data.splitting",

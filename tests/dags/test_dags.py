@@ -120,7 +120,8 @@ def test_every_command_of_a_task_is_a_command_of_its_library(dags: dict[str, Any
 
     known = {command_name(function) for function in tasks.TASKS}
     commands = {command_name(t.function) for dag in dags.values() for t in dag.tasks if t.task_id != "resolve_request"}
-    assert commands == known
+    # Two finished runs are compared by hand: no run of a workflow knows the other one. Exports are made on demand.
+    assert commands == known - {"compare-evaluations", "export-model"}
 
 
 @pytest.mark.parametrize(

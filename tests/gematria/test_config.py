@@ -131,6 +131,10 @@ def test_the_ends_of_a_probability_are_allowed(value: int) -> None:
         ),
         (["checkpoint.resume_from_dir=a"], ["--gematria_resume_from_dir", "--gematria_resume_to_dir"]),
         (["checkpoint.resume_to_dir=a"], ["--gematria_resume_from_dir", "--gematria_resume_to_dir"]),
+        (
+            ["summary.eval_whole_file=true", "summary.eval_max_evaluations=1"],
+            ["--gematria_eval_whole_file", "--gematria_eval_max_evaluations"],
+        ),
     ],
 )
 def test_contradictions_are_refused_with_both_names(overrides: list[str], names: list[str]) -> None:
@@ -168,8 +172,6 @@ READY = ("tokens.file=t", "input.files=i", "checkpoint.directory=c")
 @pytest.mark.parametrize(
     ("overrides", "flag"),
     [
-        (["action=eval"], "--gematria_action"),
-        (["action=export_graph_def"], "--gematria_action"),
         (["distributed.num_replicas=2"], "--gematria_num_training_worker_replicas"),
         (["distributed.num_replicas_to_aggregate=2"], "--gematria_num_training_worker_replicas_to_aggregate"),
         (["distributed.ps_tasks=1"], "--gematria_training_ps_tasks"),
@@ -177,6 +179,7 @@ READY = ("tokens.file=t", "input.files=i", "checkpoint.directory=c")
         (["distributed.master=grpc://x"], "--master"),
         (["tokens.annotation_names_file=a"], "--gematria_annotation_names_file"),
         (["optimizer.trained_variables=a"], "--gematria_trained_variables"),
+        (["matmul_precision=BFLOAT16"], "--gematria_matmul_precision"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name_and_with_advice(overrides: list[str], flag: str) -> None:
@@ -193,10 +196,15 @@ def test_what_is_not_there_is_refused_by_name_and_with_advice(overrides: list[st
         (["tokens.file=t"], "--gematria_input_file"),
         (["tokens.file=t", "input.files=i", "action=predict", "output.file=o"], "--gematria_checkpoint_file"),
         (["tokens.file=t", "input.files=i", "action=predict", "checkpoint.file=c"], "--gematria_output_file"),
+        (["tokens.file=t", "action=export_graph_def"], "--gematria_graph_def_file"),
+        (["output.graph_def_file=g", "action=export_graph_def"], "--gematria_tokens_file"),
+        (["tokens.file=t", "input.files=i", "action=eval", "summary.directory=s"], "--gematria_checkpoint_dir"),
+        (["tokens.file=t", "input.files=i", "action=eval", "checkpoint.directory=c"], "--gematria_summary_dir"),
+        (["tokens.file=t", "input.files=i", "action=eval", "summary.eval_whole_file=1"], "--gematria_checkpoint_dir"),
     ],
 )
 def test_what_an_action_needs_is_asked_for(overrides: list[str], flag: str) -> None:
-    with pytest.raises(ConfigError, match=rf"\({flag}\) is required for the action (train|predict)"):
+    with pytest.raises(ConfigError, match=rf"\({flag}\) is required for the action [a-z_]+"):
         check_runner(settings(*overrides))
 
 
@@ -204,6 +212,9 @@ def test_what_an_action_needs_is_enough(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.WARNING):
         check_runner(settings(*READY))
         check_runner(settings("tokens.file=t", "input.files=i", "action=predict", "output.file=o", "checkpoint.file=c"))
+        check_runner(settings("tokens.file=t", "action=export_graph_def", "output.graph_def_file=g"))
+        check_runner(settings(*READY, "action=eval", "summary.directory=s"))
+        check_runner(settings(*READY, "action=eval", "summary.eval_whole_file=1"))
     assert caplog.messages == []
 
 
@@ -213,9 +224,18 @@ def test_what_an_action_needs_is_enough(caplog: pytest.LogCaptureFixture) -> Non
         ("distributed.synchronous=false", "--gematria_synchronous_training"),
         ("optimizer.grad_clip_norm=-1", "--gematria_grad_clip_norm"),
         ("checkpoint.directory=", "--gematria_checkpoint_dir"),
+        ("optimizer.decay_steps=5", "--gematria_decay_steps"),
+        ("optimizer.decay_rate=0.5", "--gematria_decay_rate"),
+        ("checkpoint.load_global_step=true", "--gematria_load_global_step_from_ckpt"),
+        ("summary.tf_profiler_port=7000", "--gematria_tf_profiler_port"),
+        ("output.graph_def_file=g", "--gematria_graph_def_file"),
+        ("model.rnn_output_size=8", "--gematria_rnn_output_size"),
+        ("model.rnn_bidirectional=true", "--gematria_rnn_bidirectional"),
+        ("model.rnn_dropout=0.5", "--gematria_rnn_dropout"),
     ],
 )
 def test_what_has_no_effect_is_warned_about(override: str, flag: str, caplog: pytest.LogCaptureFixture) -> None:
+    kind = "graph" if "rnn" in override else "sequence"
     with caplog.at_level(logging.WARNING):
-        check_runner(settings(*READY, override))
+        check_runner(settings(*READY, f"model.kind={kind}", override))
     assert [message for message in caplog.messages if flag in message] == caplog.messages != []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gematria_ops.config.triple import check_triple
 from gematria_ops.data.dataset import read_blocks
-from gematria_ops.import_from_bhive import check_triple
 from ops_common.errors import ConfigError
 
 # Each test starts a process or several.

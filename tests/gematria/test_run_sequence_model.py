@@ -2,17 +2,15 @@
 
 import re
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from gematria_ops.data.dataset import read_blocks
 from ops_common.learning.checkpoints import latest_checkpoint, step_of
+from tests.gematria.programs import run, stop_when_logged, weights
 from tests.gematria.small_blocks import make_protos, write_data
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
@@ -44,34 +42,6 @@ def guide_command(data: tuple[Path, Path], folder: Path) -> list[str]:
         "--gematria_max_blocks_in_batch=100",
         f"--gematria_checkpoint_dir={folder}",
     ]
-
-
-def stop_when_logged(command: list[str], pattern: str, number: signal.Signals) -> tuple[int, str]:
-    """Run until a line matches, send a signal, and return exit code and all of standard error."""
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        lines: list[str] = []
-
-        def until_match() -> Iterator[str]:
-            assert process.stderr is not None
-            for line in process.stderr:
-                yield line
-                if re.search(pattern, line):
-                    return
-
-        lines.extend(until_match())
-        process.send_signal(number)
-        assert process.stderr is not None
-        lines.extend(process.stderr)
-        return process.wait(), "".join(lines)
-
-
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    reader = tf.train.load_checkpoint(str(folder))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 def interrupt(command: list[str], folder: Path) -> int:

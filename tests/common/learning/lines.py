@@ -67,8 +67,8 @@ class LineWorkload:
     def num_samples(self, batch: np.ndarray) -> int:
         return batch.shape[1]
 
-    def describe_samples(self, step: int, batch: np.ndarray) -> list[str]:
-        return [f"point {index} of batch {step}" for index in range(batch.shape[1])]
+    def describe_samples(self, step: int, batch: np.ndarray) -> list[dict[str, int]]:
+        return [{"point": index, "batch": step} for index in range(batch.shape[1])]
 
     def report(self, step: int, batch: np.ndarray, outcome: LineOutcome) -> dict[str, float]:
         self.reported.append(step)

@@ -1,5 +1,6 @@
 """The training loop: budget, resume, signals, what is written when, and what stops it."""
 
+import json
 import math
 import os
 import signal
@@ -149,21 +150,36 @@ def test_the_time_limit_ends_it_as_if_the_steps_were_done(tmp_path: Path) -> Non
     assert steps_in(tmp_path) == [1]
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_samples_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_loss_that_is_not_finite_stops_with_the_samples_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         run(tmp_path, 20, LineWorkload(bad_steps=[7]), save=Cadence(steps=3))
-    assert caught.value.message.startswith(
-        "the loss of step 7 is nan; its batch holds point 0 of batch 6, point 1 of batch 6,"
+    path = tmp_path / "non_finite_step_7.json"
+    named = ", ".join(f"(point {index}, batch 6)" for index in range(5))
+    assert caught.value.message == (
+        f"the loss of step 7 is nan; its batch holds {named} and 5 more; all of them are in {path}"
     )
-    assert caught.value.message.endswith("point 4 of batch 6 and 5 more, listed in the log")
-    assert "point 9 of batch 6" in caplog.text
+    assert json.loads(path.read_text()) == {
+        "step": 7,
+        "problem": "the loss of step 7 is nan",
+        "samples": [{"point": index, "batch": 6} for index in range(10)],
+    }
     assert steps_in(tmp_path) == [3, 6]
 
 
+@pytest.mark.parametrize("keeps", [False, True])
+def test_samples_that_cannot_be_written_are_logged(
+    keeps: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "file/model" if keeps else None
+    (tmp_path / "file").write_text("there can be no folder of this name")
+    with pytest.raises(DataError, match="all of them are in the log"):
+        run(folder, 2, LineWorkload(bad_steps=[1]))
+    assert "(point 9, batch 0)" in caplog.text
+    assert ("folder" in caplog.text) == keeps
+
+
 def test_a_weight_that_is_not_finite_never_reaches_a_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="variable 'weights' is not finite after step 9; its batch holds point 0"):
+    with pytest.raises(DataError, match=r"variable 'weights' is not finite after step 9; its batch holds \(point 0"):
         run(tmp_path, 9, LineWorkload(bad_weights=[9]), save=Cadence(steps=3))
     assert steps_in(tmp_path) == [3, 6]
 

@@ -1,5 +1,6 @@
 """The quick way to serialised messages gives the same bytes as the messages themselves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,16 @@ def test_the_sample_of_real_blocks():
     for line in SAMPLE.read_text().splitlines():
         block = decode_block(bytes.fromhex(line.split(",")[0]))
         assert encoder.encode_block(block) == serialised(slow_block(block))
+
+
+def test_annotations_belong_to_one_instruction_of_one_block():
+    # The same instruction twice, once with annotations; and again without, from the same encoder.
+    block = decode_block(bytes.fromhex("ffc9ffc9"))
+    annotations = (Annotation("cycles:u", 3.0), Annotation("instructions:u", 0.0))
+    annotated = replace(block[1], instruction=replace(block[1].instruction, instruction_annotations=annotations))
+    encoder = BlockEncoder()
+    assert encoder.encode_block(block, 5, {1: annotations}) == serialised(slow_block([block[0], annotated], 5))
+    assert encoder.encode_block(block, 5) == serialised(slow_block(block, 5))
 
 
 @pytest.mark.parametrize("source", ["bhive: hsw", "", "µarch: ☕", "x" * 300])

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gematria_ops.blocks.decoding import decode_block
 from gematria_ops.config import RunnerConfig
 from gematria_ops.data.merging import import_and_merge
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
@@ -16,11 +17,11 @@ from gematria_ops.inference.evaluating import (
     evaluate_bundle,
     evaluate_dataset,
     label_note,
-    read_predictions,
     short_name,
 )
 from gematria_ops.inference.evaluation import EvaluationSettings
 from gematria_ops.inference.evaluation_report import ModelDescription, read_report_json
+from gematria_ops.inference.predictions_file import read_predictions
 from ops_common.errors import ArtifactError, ConfigError, DataError
 
 Blocks = Iterable[BasicBlockWithThroughputProto]
@@ -96,12 +97,60 @@ def test_figures_counts_and_origin(evaluation: Evaluation) -> None:
 def test_everything_stands_on_disk(evaluation: Evaluation) -> None:
     assert read_report_json(evaluation.files.json) == evaluation.report
     assert "stand-in" in evaluation.files.html.read_text()
-    predictions, labels, mask, fingerprints, task_names = read_predictions(evaluation.predictions_file)
-    assert predictions.shape == labels.shape == mask.shape == (238, 2)
-    assert np.isnan(predictions).any(axis=1).sum() == 5
-    np.testing.assert_allclose(predictions[1], labels[1] * 1.2, rtol=1e-6)
-    assert len(set(fingerprints)) == 238
-    assert task_names == list(TASKS)
+    kept = read_predictions(evaluation.predictions_file)
+    assert kept.predictions.shape == kept.labels.shape == kept.mask.shape == (238, 2)
+    assert np.isnan(kept.predictions).any(axis=1).sum() == 5
+    np.testing.assert_allclose(kept.predictions[1], kept.labels[1] * 1.2, rtol=1e-6)
+    assert len(set(kept.fingerprints)) == len(kept.machine_codes) == 238
+    assert (kept.task_names, kept.sources) == (TASKS, ("llvm-mca: hsw", "llvm-mca: skl"))
+    assert evaluation.report.worst_blocks[0].machine_code in kept.machine_codes
+    groups = {group.id: group for group in evaluation.report.tasks[0].slice_groups}
+    # What a comparison cuts by is what the report was cut by; a label range belongs to one task.
+    assert [cut.id for cut in kept.cuts] == [name for name in groups if name != "label_range"]
+    assert kept.cuts[2].members.sum() == 238
+
+
+def test_parts_by_instruction_category(evaluation: Evaluation) -> None:
+    task = evaluation.report.tasks[0]
+    groups = {group.id: group for group in task.slice_groups}
+    dominant = {part.name: part.num_blocks for part in groups["dominant_category"].slices}
+    members = {part.name: part.num_blocks for part in groups["instruction_category"].slices}
+    assert sum(dominant.values()) == task.counts.num_relative == 233
+    assert dominant == {"AVX": 4, "SSE": 4, "load and store": 4, "store": 43, "load": 81, "scalar integer": 97}
+    # From another side: what the assembly says.
+    kept = read_predictions(evaluation.predictions_file)
+    judged_codes = [code for code, row in zip(kept.machine_codes, kept.predictions, strict=True) if row[0] > 0]
+    lines = [[part.assembly.strip() for part in decode_block(bytes.fromhex(code))] for code in judged_codes]
+    assert members["AVX"] == sum(any(line.startswith("v") for line in block) for block in lines) == 11
+    assert members["load"] > members["load and store"] > 0
+    assert groups["instruction_category"].is_overlapping and not groups["dominant_category"].is_overlapping
+    assert "application" not in groups
+
+
+def test_parts_by_source_application(dataset_dir: Path, tmp_path: Path) -> None:
+    rows = (SAMPLES / "sample_hsw.csv").read_text().splitlines()
+    codes = [row.partition(",")[0] for row in rows]
+    lines = [f"{code},{'sqlite' if index % 2 else 'gzip'}" for index, code in enumerate(codes)]
+    lines += [f"{code},both" for code in codes[::2]] + ["zz,sqlite", "90"]
+    known = [line for line, code in zip(lines, codes, strict=False) if not code.startswith("48")]
+    path = tmp_path / "applications.csv"
+    path.write_text("\n".join([*known, *lines[2000:]]) + "\n")
+    done = evaluate_dataset(judged(times(1.2)), dataset_dir, "validation", tmp_path, applications_file=path)
+    group = done.report.tasks[0].slice_groups[-1]
+    assert (group.id, group.is_overlapping) == ("application", True)
+    parts = {part.name: part.num_blocks for part in group.slices}
+    assert list(parts) == ["both", "gzip", "sqlite", "unknown"]
+    assert parts["gzip"] + parts["sqlite"] + sum(code.startswith("48") for code in held_out_codes(done)) == 238
+    assert 0 < parts["unknown"] < sum(code.startswith("48") for code in held_out_codes(done))
+    assert (
+        f"The file has {len(known) + 1002:,d} rows, of which unusable: 1 missing column, 1 not hex."
+        in group.explanation
+    )
+    assert "By source application" in done.files.html.read_text()
+
+
+def held_out_codes(done: Evaluation) -> Sequence[str]:
+    return read_predictions(done.predictions_file).machine_codes
 
 
 def test_same_evaluation_same_figures(dataset_dir: Path, evaluation: Evaluation, tmp_path: Path) -> None:

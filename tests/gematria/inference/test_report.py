@@ -1,7 +1,6 @@
 """The page and the Markdown form: complete, self-contained, and safe whatever a task is called."""
 
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -10,47 +9,14 @@ import pytest
 from gematria_ops.inference import report as report_forms
 from gematria_ops.inference import wording
 from gematria_ops.inference.evaluation_report import CurvePoint, CurveSeries, read_report_json
+from gematria_ops.inference.templating import TEMPLATES_DIR
 from tests.gematria.inference.examples import held_out_blocks, make_report
+from tests.gematria.inference.pages import Page
 
 # Rendering takes Matplotlib a second a page.
 pytestmark = pytest.mark.slow
 
 HOSTILE = '<script>alert("1")</script>&$\\frac{a}{b}$|*x*'
-VOID = {"meta", "link", "br", "img", "input", "hr", "use", "path", "rect"}
-
-
-class Page(HTMLParser):
-    """Collects what a browser would see: tags, attributes and text, and whether the tags nest."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text: list[str] = []
-        self.problems: list[str] = []
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        self.problems += [f"never closed: {tag}" for tag in self._open]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in VOID:
-            return
-        if not self._open or self._open.pop() != tag:
-            self.problems.append(f"closed out of order: {tag}")
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def named(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +32,14 @@ def page(html: str) -> Page:
 def test_page_is_self_contained(html: str, page: Page) -> None:
     assert "http:" not in html and "https:" not in html
     assert not re.search(r"@import|url\((?!#)", html)
-    for tag in ("script", "link", "img", "iframe", "object", "embed", "base"):
-        assert page.named(tag) == []
-    for _, attributes in page.tags:
-        for name in ("src", "href", "xlink:href", "action", "data"):
-            assert attributes.get(name, "#").startswith("#")
-        assert not any(name.startswith("on") for name in attributes)
+    assert page.outside_references() == []
+    assert Page('<img src="x.png"><p onclick="f()">').outside_references() == ["img", "x.png", "onclick"]
+
+
+def test_page_is_light_and_the_keyboard_reaches_every_table(html: str, page: Page) -> None:
+    assert len(html.encode()) < 1_000_000
+    assert page.unnamed_scroll_areas() == []
+    assert len(Page('<div class="scroll"><pre tabindex="0"></pre></div>').unnamed_scroll_areas()) == 2
 
 
 def test_page_is_well_formed_with_unique_ids_that_resolve(html: str, page: Page) -> None:
@@ -116,13 +84,13 @@ def test_drawings_take_every_colour_from_the_page(html: str) -> None:
     drawn = "".join(re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL))
     assert not re.search(r"#[0-9a-f]{6}", drawn)
     assert "font-family" not in drawn
-    css = (report_forms.TEMPLATES_DIR / "evaluation.css").read_text()
+    css = (TEMPLATES_DIR / "evaluation.css").read_text()
     for variable in set(re.findall(r"var\((--[a-z0-9_-]+)\)", html)):
         assert css.count(f"{variable}:") >= 1, variable
 
 
 def test_light_and_dark_define_the_same_colours_with_enough_contrast() -> None:
-    css = (report_forms.TEMPLATES_DIR / "evaluation.css").read_text()
+    css = (TEMPLATES_DIR / "evaluation.css").read_text()
     light, dark = (
         dict(re.findall(r"(--[a-z0-9_-]+): (#[0-9a-f]{6})", part)) for part in css.split("prefers-color-scheme: dark")
     )
@@ -172,7 +140,10 @@ def test_same_report_same_page(html: str) -> None:
 def test_markdown_holds_the_verdict_and_the_tables() -> None:
     markdown = report_forms.render_markdown(make_report())
     assert markdown.startswith("# Evaluation of ithemal test\n\nThe model is off by 10.0")
-    assert "| hsw | 54 | 10.0 | 10.0 to 10.0 | 50.0 | 100.0 | 1.000 |" in markdown
+    assert "| hsw | 54 | 10.0 | 10.0 to 10.0 | 50.0 | 100.0 | 1.000 | 1.000 | 1.000 |" in markdown
+    # 10 % of half the lengths 2-10, 12-20, 22-30, each twice; the median is at index 26.5, to even 26, length 16.
+    assert "| hsw | cycles | 0.200 | 0.400 | 0.800 | 1.20 | 1.40 | 1.45 | 1.50 |" in markdown
+    assert "| hsw | percent | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 | 10.0 |" in markdown
     assert "| 9–12 | 6 | 10.0 | 8 | 10.0 |" in markdown
     for block in re.findall(r"(?:^\|.*\n)+", markdown, flags=re.MULTILINE):
         assert len({cells(row) for row in block.splitlines()}) == 1

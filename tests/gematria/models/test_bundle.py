@@ -18,7 +18,7 @@ from tests.gematria.encode.block_examples import random_encoded, vocabulary
 
 pytestmark = pytest.mark.tf
 
-FILES = ["weights.data-00000-of-00001", "weights.index", "tokens.txt", "config.json"]
+FILES = ["weights.data-00000-of-00001", "weights.index", "tokens.txt", "config.json", "README.md"]
 SETTINGS = (
     "model.token_embedding_size=4",
     "model.instruction_embedding_size=4",

@@ -1,5 +1,6 @@
 """Training from files to checkpoints: what is learnt, what is kept, where it begins, what is refused."""
 
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -213,7 +214,17 @@ def test_an_infinite_loss_stops_with_the_blocks_named(data: tuple[Path, Path], t
             "optimizer.learning_rate=1e30",
             "checkpoint.save_steps=1",
         )
-    assert "its batch holds block " in caught.value.message
+    (path,) = tmp_path.glob("non_finite_step_*.json")
+    assert str(path) in caught.value.message
+    samples = json.loads(path.read_text())["samples"]
+    assert len(samples) == len({sample["index"] for sample in samples}) == 30
+    first = samples[0]
+    assert f"(index {first['index']}, fingerprint {first['fingerprint']})" in caught.value.message
+    # Blocks of equal tokens, and only those, have equal fingerprints.
+    blocks = list(make_blocks(120))
+    by_print = {sample["fingerprint"]: blocks[sample["index"]].instructions for sample in samples}
+    assert all(by_print[sample["fingerprint"]] == blocks[sample["index"]].instructions for sample in samples)
+    assert len(by_print) == len({str(blocks[sample["index"]].instructions) for sample in samples})
     assert latest_checkpoint(tmp_path) is None or all(np.isfinite(value).all() for value in weights(tmp_path).values())
 
 
@@ -255,11 +266,18 @@ def test_warm_start_takes_what_fits_and_reports(
     assert np.array_equal(old["token_embedding/table"], new["token_embedding/table"])
     assert "'block_lstm/kernel' keeps its fresh value: variable 'block_lstm/kernel' has shape" in caplog.text
     assert new["global_step"] == 1
+    report = json.loads((tmp_path / "warm_start.json").read_text())
+    assert (report["checkpoint"], report["global_step"]) == (str(model / "model.ckpt-2"), 0)
+    assert "token_embedding/table" in report["loaded"]
+    assert report["kept_fresh"]["block_lstm/kernel"].startswith("variable 'block_lstm/kernel' has shape")
+    optimizer_state = {name for name in new if "Adam" in name} | {"beta1_power", "beta2_power", "global_step"}
+    assert {*report["loaded"], *report["kept_fresh"]} == new.keys() - optimizer_state
 
 
 def test_warm_start_from_a_file_may_take_the_step(data: tuple[Path, Path], model: Path, tmp_path: Path) -> None:
     file = f"checkpoint.warmstart_file={model / 'model.ckpt-2'}"
     assert run(data, tmp_path, 5, file, "checkpoint.load_global_step=true").num_steps == 3
+    assert json.loads((tmp_path / "warm_start.json").read_text())["global_step"] == 2
 
 
 def test_a_checkpoint_of_ones_own_goes_before_a_warm_start(
@@ -267,6 +285,7 @@ def test_a_checkpoint_of_ones_own_goes_before_a_warm_start(
 ) -> None:
     shutil.copytree(model, tmp_path / "own")
     assert run(data, tmp_path / "own", 3, f"checkpoint.warmstart_file={tmp_path / 'none'}").num_steps == 1
+    assert not (tmp_path / "own/warm_start.json").exists()
 
 
 @pytest.mark.parametrize("key", ["warmstart_file", "warmstart_dir"])

@@ -1,0 +1,1 @@
+"""Readers of files from outside against damaged files: see `targets.py`."""
