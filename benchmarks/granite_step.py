@@ -9,14 +9,12 @@ encoded at ten times the training rate.
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import write_result
+from benchmarks.harness import told_by_command_line, write_result
 from benchmarks.train_step import SOURCES, compared, import_sample, load_blocks, run_child, timed, vocabulary_of
 
 BATCH_SIZE = 100
@@ -25,13 +23,8 @@ NUM_STEPS = {"published": 25, "size_64": 60}
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=None, help="JSON file; default: .ops/benchmarks/")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)  # what a child process is told
-    arguments = parser.parse_args(argv)
-    if arguments.measure:
-        measured: dict[str, Any] = measure(**json.loads(arguments.measure))
-        print(json.dumps(measured))
+    measured, output = told_by_command_line(__doc__, measure, argv)
+    if measured is not None:
         return measured
     values: dict[str, Any] = {"target_cpu_seconds_per_1000_blocks": {"published": 4.3, "size_64": 0.73}}
     with tempfile.TemporaryDirectory() as folder:
@@ -46,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             values[f"training_{sizes}_bfloat16"] = compared(child("training_bfloat16", sizes), reference)
             values[f"prediction_{sizes}"] = child("prediction", sizes)
         values["encoding"] = child("encoding", "published")
-    write_result("granite_step", values, arguments.output)
+    write_result("granite_step", values, output)
     return values
 
 
@@ -205,7 +198,8 @@ def reference_step(blocks: list[Any], sizes: str, which: str) -> Callable[[int],
     def update(inputs: Any, expected: Any, mask: Any) -> Any:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.where(mask, tf.square(model(inputs) - expected), 0.0))
-        gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        values = [variable.value for variable in variables]
+        gradients = tape.gradient(loss, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return loss
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -49,6 +50,30 @@ def write_result(name: str, values: Mapping[str, Any], output: Path | None = Non
     print(json.dumps({"benchmark": name, **values}, indent=2, default=str))
     print(f"written to {path}", file=sys.stderr)
     return path
+
+
+def told_by_command_line(
+    description: str | None, measure: Callable[..., dict[str, Any]], argv: Sequence[str] | None
+) -> tuple[dict[str, Any] | None, Path | None]:
+    """Reads a benchmark's command line; does what a child process was told to measure.
+
+    Args:
+        description: What --help says.
+        measure: Called in a child process with the plan that its parent gave it.
+        argv: Command line without the program; by default that of the process.
+
+    Returns:
+        What was measured, in a child process, else None; and the file for the result, None by default.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--output", type=Path, default=None, help="JSON file; default: .ops/benchmarks/")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)  # what a child process is told
+    arguments = parser.parse_args(argv)
+    if not arguments.measure:
+        return None, arguments.output
+    measured = measure(**json.loads(arguments.measure))
+    print(json.dumps(measured))
+    return measured, None
 
 
 def commit() -> str:

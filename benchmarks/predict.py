@@ -7,14 +7,12 @@ reference's 300 blocks a second.
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import write_result
+from benchmarks.harness import told_by_command_line, write_result
 from benchmarks.train_step import (
     SOURCES,
     ReferenceModel,
@@ -32,13 +30,8 @@ RUNS = ((100, "short", 100, 15), (1000, "short", 20, 4), (1000, "all", 20, 2))
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=None, help="JSON file; default: .ops/benchmarks/")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)  # what a child process is told
-    arguments = parser.parse_args(argv)
-    if arguments.measure:
-        measured: dict[str, Any] = measure(**json.loads(arguments.measure))
-        print(json.dumps(measured))
+    measured, output = told_by_command_line(__doc__, measure, argv)
+    if measured is not None:
         return measured
     values: dict[str, Any] = {"target_ratio": 10.0}
     with tempfile.TemporaryDirectory() as folder:
@@ -48,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             ours = run_child("benchmarks.predict", {**plan, "which": "ours", "num_steps": our_steps})
             reference = run_child("benchmarks.predict", {**plan, "which": "reference", "num_steps": reference_steps})
             values[f"{blocks}_blocks_batch_{batch_size}"] = compared(ours, reference)
-    write_result("predict", values, arguments.output)
+    write_result("predict", values, output)
     return values
 
 

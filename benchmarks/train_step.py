@@ -8,7 +8,6 @@ second at 100 blocks a batch, and 200 at 1,000; less than 15 seconds to the firs
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT, write_result
+from benchmarks.harness import ROOT, told_by_command_line, write_result
 
 SOURCES = ("ivb", "hsw", "skl")
 MAX_SHORT_BLOCK = 16
@@ -31,13 +30,8 @@ RUNS = ((100, "short", 100, 15), (1000, "short", 20, 4), (100, "all", 60, 4))
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=None, help="JSON file; default: .ops/benchmarks/")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)  # what a child process is told
-    arguments = parser.parse_args(argv)
-    if arguments.measure:
-        measured: dict[str, Any] = measure(**json.loads(arguments.measure))
-        print(json.dumps(measured))
+    measured, output = told_by_command_line(__doc__, measure, argv)
+    if measured is not None:
         return measured
     values: dict[str, Any] = {"target_ratio": 5.0, "target_start_seconds": 15.0}
     with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             ours = run_child("benchmarks.train_step", {**plan, "which": "ours", "num_steps": our_steps})
             reference = run_child("benchmarks.train_step", {**plan, "which": "reference", "num_steps": reference_steps})
             values[f"{blocks}_blocks_batch_{batch_size}"] = compared(ours, reference)
-    write_result("train_step", values, arguments.output)
+    write_result("train_step", values, output)
     return values
 
 

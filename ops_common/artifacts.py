@@ -44,10 +44,12 @@ def atomic_path(final: Path) -> Iterator[Path]:
         The name to write to: `.<name>.<pid>.<n>.part` in the same folder. The body has to create the file.
 
     Raises:
-        ArtifactError: The disk is full, or the folder cannot be written.
+        ArtifactError: The disk is full, the folder cannot be written, or `final` is a folder itself.
     """
     final = Path(final)
-    _make_folder(final.parent)
+    if final.is_dir():
+        raise ArtifactError(f"{final} is a folder", "give the name of the file to write")
+    make_folder(final.parent)
     temporary = _part_name(final)
     try:
         with _no_room_named(final):
@@ -78,7 +80,7 @@ def atomic_folder(final: Path, *, replace: bool = False) -> Iterator[Path]:
     final = Path(final)
     if final.exists() and not replace:
         raise ArtifactError(f"{final} already exists", "choose another folder, or remove this one first")
-    _make_folder(final.parent)
+    make_folder(final.parent)
     temporary = _part_name(final)
     try:
         with _no_room_named(final):
@@ -147,6 +149,10 @@ def read_json(path: Path) -> Any:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ArtifactError(f"{path} is not JSON: {error.msg} ({where})", "write the file again") from error
+    except (RecursionError, ValueError) as error:
+        # What the parser itself refuses: brackets within brackets within brackets, numbers of thousands of digits.
+        what = "is nested too deeply" if isinstance(error, RecursionError) else "holds a number that is too long"
+        raise ArtifactError(f"{path} {what}", "no file of ours is like that; write it again") from error
 
 
 def sha256_file(path: Path) -> str:
@@ -276,7 +282,8 @@ def _part_name(final: Path) -> Path:
     return final.with_name(f".{final.name}.{os.getpid()}.{next(_counter)}.part")
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Makes a folder and its parents unless they are there; ArtifactError, naming it, if that cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,6 +1,7 @@
 """AT&T text of an instruction as LLVM prints it, made from the text of the disassembler's GNU formatter.
 
-The text is for people; nothing reads it back. Where LLVM's habits are not followed the two differ in spelling only.
+The text is for people and for assemblers; nothing here reads it back. Where LLVM's habits are not followed the two
+differ in spelling only.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class BlockTable:
 
     def __enter__(self) -> Self:
         columns = "".join(f", cycles_{k} REAL, line_{k} INTEGER" for k in range(self._num_sources))
-        with _named_errors():
+        with named_table_errors():
             for pragma in (f"cache_size = -{_CACHE_KIBIBYTES}", "temp_store = FILE", "journal_mode = OFF"):
                 self._connection.execute(f"PRAGMA {pragma}")
             self._connection.execute(
@@ -85,7 +85,7 @@ class BlockTable:
             None; or, when this source has a label for the block already, that label, and nothing is changed.
         """
         k = label.source_index
-        with _named_errors():
+        with named_table_errors():
             changed = self._connection.execute(
                 f"INSERT INTO blocks (machine_code, cycles_{k}, line_{k}) VALUES (?, ?, ?) ON CONFLICT (machine_code) "
                 f"DO UPDATE SET cycles_{k} = excluded.cycles_{k}, line_{k} = excluded.line_{k} "
@@ -101,19 +101,19 @@ class BlockTable:
 
     def reject(self, machine_code: bytes) -> None:
         """Leaves a block out of the statistics. It stays in the table, so that its repetitions are still found."""
-        with _named_errors():
+        with named_table_errors():
             self._connection.execute("UPDATE blocks SET is_rejected = 1 WHERE machine_code = ?", (machine_code,))
 
     def num_blocks(self) -> int:
         """Returns how many blocks there are, rejected ones included."""
-        with _named_errors():
+        with named_table_errors():
             count: int = self._connection.execute("SELECT COUNT(*) FROM blocks").fetchone()[0]
         return count
 
     def blocks(self) -> Iterator[Block]:
         """Yields all blocks in the order of first appearance; blocks already given may be rejected meanwhile."""
         columns = "".join(f", cycles_{k}, line_{k}" for k in range(self._num_sources))
-        with _named_errors():
+        with named_table_errors():
             for machine_code, *values in self._connection.execute(
                 f"SELECT machine_code{columns} FROM blocks ORDER BY id"
             ):
@@ -122,7 +122,7 @@ class BlockTable:
     def statistics(self, source_index: int) -> LabelStatistics:
         """Describes the labels that one source has for the blocks that are not rejected."""
         k = source_index
-        with _named_errors():
+        with named_table_errors():
             count, mean, minimum, maximum = self._connection.execute(
                 f"SELECT COUNT(cycles_{k}), AVG(cycles_{k}), MIN(cycles_{k}), MAX(cycles_{k}) FROM blocks "
                 "WHERE NOT is_rejected"
@@ -152,11 +152,12 @@ def _labels(values: Sequence[float | None]) -> tuple[Label, ...]:
 
 
 @contextmanager
-def _named_errors() -> Iterator[None]:
+def named_table_errors() -> Iterator[None]:
+    """Turns what SQLite says (disk full, above all) into an error with a hint."""
     try:
         yield
     except sqlite3.Error as error:
         raise ServiceError(
-            f"the temporary table of the import cannot be kept on disk: {error}",
+            f"the temporary table cannot be kept on disk: {error}",
             "free space in the folder for temporary files, or name another one in TMPDIR",
         ) from error

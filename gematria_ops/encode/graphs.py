@@ -28,6 +28,7 @@ from ops_common.errors import DataError
 Float32 = NDArray[np.float32]
 
 MISSING_ANNOTATION = -1.0
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 _WRITABLE = (OperandType.UNKNOWN, OperandType.REGISTER, OperandType.MEMORY)
 
 
@@ -137,6 +138,7 @@ class GraphBuilder:
 
         Raises:
             UnknownTokenError: A token is not in the vocabulary and there is no replacement token.
+            DataError: An instruction writes to what cannot be written, or an annotation is not a finite number.
         """
         recipes = [self._recipe(key, instruction) for key, instruction in keyed_instructions(block)]
         first_node, first_edge = len(self._node_tokens), len(self._senders)
@@ -204,12 +206,19 @@ class GraphBuilder:
                     "Import the data set again: only registers and memory can be outputs.",
                 )
         values = {annotation.name: annotation.value for annotation in instruction.instruction_annotations}
+        annotations = tuple(values.get(name, MISSING_ANNOTATION) for name in self._annotation_names)
+        for name, value in zip(self._annotation_names, annotations, strict=True):
+            if not abs(value) <= _LARGEST_FLOAT32:  # true for NaN as well
+                raise DataError(
+                    f"instruction {instruction.mnemonic} has annotation {name} = {value}, not a finite float32 number",
+                    "Correct the annotation, or leave its name out of the file of annotation names.",
+                )
         return _Recipe(
             mnemonic=self._vocabulary.index(instruction.mnemonic),
             prefixes=tuple(self._vocabulary.indices(instruction.prefixes)),
             inputs=tuple(map(self._operand, (*instruction.input_operands, *instruction.implicit_input_operands))),
             outputs=tuple(map(self._operand, outputs)),
-            annotations=tuple(values.get(name, MISSING_ANNOTATION) for name in self._annotation_names),
+            annotations=annotations,
         )
 
     def _operand(self, operand: InstructionOperand) -> _Operand:

@@ -93,6 +93,20 @@ def as_paths(paths: Paths) -> list[Path]:
     return [Path(path) for path in paths]
 
 
+def is_record_file(path: Path) -> bool:
+    """Tells whether a file is a TFRecord file as far as its first bytes tell; an empty file is one.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(_HEADER.size)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", "check the file name") from error
+    return not header or (len(header) == _HEADER.size and masked_crc32c(header[:8]) == _HEADER.unpack(header)[1])
+
+
 def _read_file(path: Path) -> Iterator[Record]:
     try:
         file = path.open("rb", buffering=_BUFFER_BYTES)

@@ -35,7 +35,10 @@ LIGHT_MODULES = (
     "gematria_ops.publish",
     "gematria_ops.requests",
     "gematria_ops.run_sequence_model",
+    "gematria_ops.process_and_filter_bbs",
+    "gematria_ops.convert_bhive_to_llvm_exegesis_input",
     "gematria_ops.tasks",
+    "gematria_ops.tools",
 )
 
 # A finder that stands first and refuses the heavy packages: a light module that reaches one, by whatever road, fails.

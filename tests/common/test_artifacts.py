@@ -55,6 +55,12 @@ def run_python(code: str, *arguments: object, limit_bytes: int | None = None) ->
     )
 
 
+def test_a_folder_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="is a folder"):
+        write_text(tmp_path, "text")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_content_appears_under_its_name_only_when_whole(tmp_path: Path) -> None:
     final = tmp_path / "deep" / "er" / "file"
     with atomic_path(final) as temporary:

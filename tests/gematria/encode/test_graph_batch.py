@@ -14,7 +14,7 @@ from gematria_ops.encode.batch import BatchOptions
 from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
 from gematria_ops.encode.graph_batch import GraphInputs, make_graph_batch
 from gematria_ops.encode.graphs import GraphBuilder
-from gematria_ops.encode.layouts import prediction_options, training_options
+from gematria_ops.encode.layouts import MakeBatch, prediction_options, training_options
 from gematria_ops.encode.sequence_batch import make_batch
 from tests.gematria.encode import block_examples
 from tests.gematria.encode.slow_graphs import ANNOTATIONS, MNEMONICS, PREFIXES, REGISTERS, random_block, slow_graph
@@ -188,3 +188,13 @@ def test_splits_of_the_graphs_are_those_of_the_blocks(encoded: EncodedBlocks) ->
     sizes = [end - start for start, end in pairwise(encoded.block_splits)]
     assert sizes == [len(block.instructions) for block in BLOCKS]
     assert len(graphs.instruction_nodes) == len(graphs.annotations) == sum(sizes)
+
+
+@pytest.mark.parametrize("make", [make_graph_batch, make_batch], ids=["graphs", "sequences"])
+def test_each_instruction_knows_its_block(make: MakeBatch) -> None:
+    # The vector of specification 6.6.
+    names, nop = block_examples.vocabulary(), block_examples.instruction("nop")
+    blocks = [BasicBlock((nop,) * size) for size in (2, 4, 1)]
+    encoded = encode_blocks(blocks, names, graphs=GraphBuilder(names))
+    batch = make(encoded, np.arange(3), BatchOptions(seq2seq=True), None)
+    assert batch.inputs.instruction_blocks.tolist() == [0, 0, 1, 1, 1, 1, 2]

@@ -236,6 +236,18 @@ def test_an_output_that_cannot_be_written_is_an_error(
         assert caught.value.message == f"instruction MOV writes to an operand of type {name}"
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e39])
+def test_an_annotation_that_is_no_finite_number_is_an_error(value: float) -> None:
+    block = BasicBlock((replace(MOV_RCX_RAX, instruction_annotations=(Annotation("cache_miss_freq", value),)),))
+    with pytest.raises(DataError) as caught:
+        build([block], Vocabulary(SPEC_TOKENS), SPEC_ANNOTATIONS)
+    assert (
+        caught.value.message == f"instruction MOV has annotation cache_miss_freq = {value}, not a finite float32 number"
+    )
+    # Nobody reads it where its name is not asked for.
+    assert build([block], Vocabulary(SPEC_TOKENS)).annotations.shape == (1, 0)
+
+
 def every_vocabulary() -> Vocabulary:
     return Vocabulary([*slow_graphs.REGISTERS, *slow_graphs.MNEMONICS, *slow_graphs.PREFIXES])
 
