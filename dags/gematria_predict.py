@@ -9,8 +9,8 @@ from ops_platform.defaults import SHARED, TRAINING_POOL
 from ops_platform.op_task import op_task
 from ops_platform.requests import form_fields, resolve_prediction
 
+from gematria_ops.prediction_tasks import predict_blocks, upload_predictions
 from gematria_ops.requests import PredictRequest
-from gematria_ops.tasks import predict_blocks, upload_predictions
 
 DOC = """
 ### Predict basic blocks

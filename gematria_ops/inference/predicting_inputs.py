@@ -7,6 +7,7 @@ counts by reason what cannot be predicted, and hands everything to an output, in
 from __future__ import annotations
 
 import itertools
+import logging
 import re
 import sys
 from collections import Counter
@@ -28,6 +29,8 @@ from ops_common.progress import Progress
 
 if TYPE_CHECKING:  # it loads TensorFlow, which a wrong name of a file shall not wait for
     from gematria_ops.inference.predictor import Predictor
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -202,8 +205,11 @@ def _blocks_of_elf(path: Path) -> list[str]:
             f"{path} has no basic block address map, so it does not say where its blocks are",
             "compile it with clang and -fbasic-block-address-map (before clang 19: -fbasic-block-sections=labels)",
         )
-    found: list[str] = extracted.hex_values
-    return found
+    if extracted.num_empty:
+        logger.warning("%s: %d blocks without a byte are left out", path, extracted.num_empty)
+    for name in extracted.sections_without_map:
+        logger.warning("%s: no basic block address map for section %s, its blocks are left out", path, name)
+    return extracted.hex_values
 
 
 def _blocks_of_rows(rows: Iterable[CodeRow], num_tasks: int, num_workers: int) -> Iterator[InputBlock]:
