@@ -1,7 +1,7 @@
 """The steps of a prediction: functions as in `tasks.py`, which are commands and Airflow tasks.
 
-    predict_blocks      bundle + blocks from anywhere  -> table, CSV or TFRecord  (inference/predicting_inputs.py)
-    upload_predictions  predictions                    -> S3, read back           (publish.py)
+predict_blocks      bundle + blocks from anywhere  -> table, CSV or TFRecord  (inference/predicting_inputs.py)
+upload_predictions  predictions                    -> S3, read back           (publish.py)
 """
 
 from __future__ import annotations
