@@ -30,7 +30,7 @@ from ops_common.object_store import ObjectInfo, ObjectStore, RetryPolicy
 from ops_common.progress import Progress
 from ops_common.rundir import first_difference
 
-_BUNDLE, _REPORTS = "bundle", "reports"
+_BUNDLE, _REPORTS, _PREDICTIONS = "bundle", "reports", "predictions"
 _MAIN_REPORT = "evaluation.html"
 
 
@@ -53,6 +53,21 @@ class UploadReport:
     num_files: int
     size_bytes: int
     num_uploaded: int
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionsReport:
+    """What an upload of predictions left in S3.
+
+    Attributes:
+        predictions_uri: The file.
+        manifest_uri: The manifest that makes the upload complete.
+        size_bytes: Size of the file.
+    """
+
+    predictions_uri: str
+    manifest_uri: str
+    size_bytes: int
 
 
 def upload_bundle(
@@ -85,6 +100,50 @@ def upload_bundle(
         ServiceError: The service did not answer, refused, or returned something else than was written.
     """
     files = _files_to_upload(Path(bundle_dir), Path(reports_dir))
+    store, manifest, num_uploaded = _upload(files, destination, model_id, metadata, policy, create_bucket)
+    return _report(store, manifest, num_uploaded)
+
+
+def upload_predictions(
+    predictions: Path,
+    destination: str,
+    run_id: str,
+    metadata: Mapping[str, Any],
+    *,
+    policy: RetryPolicy | None = None,
+    create_bucket: bool = False,
+) -> PredictionsReport:
+    """Uploads a file of predictions to `<destination>/<run id>/predictions/`, with a manifest, as models are uploaded.
+
+    Args:
+        predictions: The file.
+        destination: Where predictions are kept: `s3://bucket/prefix`.
+        run_id: The name of this prediction there.
+        metadata: What else the manifest shall say: plain values, the same every time for the same prediction.
+        policy: How patient to be with the service.
+        create_bucket: Whether to make a missing bucket.
+
+    Raises:
+        ConfigError: The destination or the name cannot be used.
+        ArtifactError: The file does not exist, or the prefix holds another prediction.
+        ServiceError: The service did not answer, refused, or returned something else than was written.
+    """
+    if not predictions.is_file():
+        raise ArtifactError(f"{predictions} does not exist", "run predict-blocks first")
+    key = f"{_PREDICTIONS}/{predictions.name}"
+    store, manifest, _ = _upload({key: predictions}, destination, run_id, metadata, policy, create_bucket)
+    return PredictionsReport(store.uri(key), store.uri(MANIFEST_NAME), manifest["files"][key]["size_bytes"])
+
+
+def _upload(
+    files: Mapping[str, Path],
+    destination: str,
+    model_id: str,
+    metadata: Mapping[str, Any],
+    policy: RetryPolicy | None,
+    create_bucket: bool,
+) -> tuple[ObjectStore, dict[str, Any], int]:
+    """Uploads files by their keys, the manifest last, and reads everything back; tells how many it had to write."""
     manifest = _manifest(files, model_id, metadata)
     store = _open(destination, model_id, policy)
     store.ensure_bucket(create=create_bucket)
@@ -104,7 +163,7 @@ def upload_bundle(
         _check_not_taken(store, {info.key: info for info in store.list_objects()}, manifest)
         store.put_bytes(_encoded(manifest), MANIFEST_NAME)
     _check_whole(store, manifest, stored)
-    return _report(store, manifest, size_bytes, len(missing))
+    return store, manifest, len(missing)
 
 
 def download_bundle(uri: str, folder: Path, *, policy: RetryPolicy | None = None) -> dict[str, Any]:
@@ -251,13 +310,13 @@ def _check_same_bundle(folder: Path, manifest_sha256: str) -> None:
         raise ArtifactError(f"{folder} holds another bundle", "choose another folder, or remove this one first")
 
 
-def _report(store: ObjectStore, manifest: Mapping[str, Any], size_bytes: int, num_uploaded: int) -> UploadReport:
+def _report(store: ObjectStore, manifest: Mapping[str, Any], num_uploaded: int) -> UploadReport:
     main_report = f"{_REPORTS}/{_MAIN_REPORT}"
     return UploadReport(
         bundle_uri=store.uri(_BUNDLE),
         manifest_uri=store.uri(MANIFEST_NAME),
         report_uri=store.uri(main_report if main_report in manifest["files"] else _REPORTS),
         num_files=len(manifest["files"]),
-        size_bytes=size_bytes,
+        size_bytes=sum(entry["size_bytes"] for entry in manifest["files"].values()),
         num_uploaded=num_uploaded,
     )

@@ -13,6 +13,8 @@ The main path, in order:
     check_release     evaluation.json + thresholds        -> pass, or an error             (inference/release.py)
     upload_model      bundle + report                     -> S3, read back                 (publish.py)
 
+With a model that is there, in `prediction_tasks.py`: predict_blocks, upload_predictions.
+
 Beside it:
 
     export_model         a bundle                         -> GraphDef, SavedModel, TFLite  (inference/exporting.py)
@@ -27,6 +29,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gematria_ops.prediction_tasks import predict_blocks, upload_predictions
 from ops_common.errors import ConfigError
 from ops_common.rundir import RunDir
 
@@ -353,6 +356,8 @@ TASKS = (
     evaluate_model,
     check_release,
     upload_model,
+    predict_blocks,
+    upload_predictions,
     export_model,
     compare_evaluations,
 )

@@ -14,7 +14,7 @@ from gematria_ops.encode.batch import Batch, BatchOptions
 from gematria_ops.encode.encoded_blocks import EncodedBlocks
 from gematria_ops.encode.graph_batch import make_graph_batch
 from gematria_ops.encode.graphs import GraphBuilder
-from gematria_ops.encode.sequence_batch import fill_up, make_batch, shape_of
+from gematria_ops.encode.sequence_batch import SMALL_SHAPE, fill_up, make_batch, shape_of
 from gematria_ops.encode.tries import Int64
 
 MakeBatch = Callable[[EncodedBlocks, Int64, BatchOptions, np.random.Generator | None], Batch[Any]]
@@ -28,14 +28,16 @@ class BatchLayout:
         make: Gathers blocks into a batch.
         shape_of: Tells a batch's shape; None: batches of this layout have open sizes and are not filled up.
         fill_up: Fills a batch up to a shape.
+        small_shape: A shape for predictions of one block or a few.
     """
 
     make: MakeBatch
     shape_of: Callable[[Batch[Any]], Any] | None = None
     fill_up: Callable[[Batch[Any], Any], Batch[Any]] | None = None
+    small_shape: Any = None
 
 
-SEQUENCES = BatchLayout(make_batch, shape_of, fill_up)
+SEQUENCES = BatchLayout(make_batch, shape_of, fill_up, SMALL_SHAPE)
 GRAPHS = BatchLayout(make_graph_batch)
 
 

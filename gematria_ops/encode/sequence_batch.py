@@ -73,6 +73,9 @@ class SequenceShape(NamedTuple):
 
 SequenceBatch = Batch[SequenceInputs]
 
+# Covers a block of BHive alone in 99 of 100 cases, so that one program answers for nearly all of them.
+SMALL_SHAPE = SequenceShape(tokens=48, token_nodes=320, instructions=48, block_nodes=192, blocks=16, occurrences=64)
+
 
 def shape_of(batch: SequenceBatch) -> SequenceShape:
     """Returns the shape of a batch."""

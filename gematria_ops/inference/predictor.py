@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gematria_ops.blocks.basic_block import BasicBlock
 from gematria_ops.blocks.throughput import BasicBlockThroughput, BasicBlockWithThroughput
 from gematria_ops.blocks.vocabulary import Vocabulary
-from gematria_ops.config import RunnerConfig
+from gematria_ops.config import InputConfig, RunnerConfig
 from gematria_ops.data.dataset import read_blocks
 from gematria_ops.encode.batching import batches
 from gematria_ops.encode.encoded_blocks import EMPTY_BLOCK, UNKNOWN_TOKEN, EncodedBlocks, encode_blocks
@@ -29,6 +29,7 @@ from gematria_ops.encode.loading import load_vocabulary
 from gematria_ops.encode.tokenizing import AnyBlock, InstructionTable, is_encodable, num_instructions
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
 from gematria_ops.formats.tfrecord import RecordWriter
+from gematria_ops.inference.answer import OVER_INSTRUCTION_LIMIT, Answer
 from gematria_ops.models.bundle import load_bundle
 from gematria_ops.models.factory import (
     ThroughputModel,
@@ -45,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 Float32 = NDArray[np.float32]
 
-OVER_INSTRUCTION_LIMIT = "over the instruction limit"
+BlockT = TypeVar("BlockT", bound=AnyBlock)
 
 # Without limits a batch would be the whole input; its predictions do not depend on how it is cut.
 DEFAULT_MAX_BLOCKS = 2000
@@ -91,17 +92,25 @@ class Predictor:
         model_name: Name in the source of a prediction; empty: the automatic one.
         prefix_deltas: Prefix predictions of seq2seq models hold each instruction's own share, as the public
             implementation writes it, instead of the running sum, which is what the field means in training data.
+        learnt_from: Which labels the model learnt, for those who compare.
 
     Attributes:
         num_unpredicted: Blocks that passed through without a prediction, by reason.
     """
 
     def __init__(
-        self, model: ThroughputModel, vocabulary: Vocabulary, *, model_name: str = "", prefix_deltas: bool = False
+        self,
+        model: ThroughputModel,
+        vocabulary: Vocabulary,
+        *,
+        model_name: str = "",
+        prefix_deltas: bool = False,
+        learnt_from: InputConfig | None = None,
     ) -> None:
         self.model = model
         self.vocabulary = vocabulary
         self.model_name = model_name or default_model_name(model.config)
+        self.learnt_from = learnt_from or InputConfig()
         self.num_unpredicted: Counter[str] = Counter()
         self._prefix_deltas = prefix_deltas
         self._step = PredictStep(model)
@@ -139,7 +148,11 @@ class Predictor:
         bundle = load_bundle(folder)
         output = bundle.config.output
         return cls(
-            bundle.model, bundle.vocabulary, model_name=output.model_name or "", prefix_deltas=output.prefix_deltas
+            bundle.model,
+            bundle.vocabulary,
+            model_name=output.model_name or "",
+            prefix_deltas=output.prefix_deltas,
+            learnt_from=bundle.config.input,
         )
 
     def source_name(self, task_index: int) -> str:
@@ -186,9 +199,9 @@ class Predictor:
         max_instructions_in_batch: int | None = None,
     ) -> Iterator[BasicBlockWithThroughput]:
         """Predict plain blocks, in order; one without a prediction has no throughputs. See `predict_protos`."""
-        stream = self._predict(blocks, max_blocks_in_batch, max_instructions_in_batch)
-        for block, throughputs in stream:
-            yield BasicBlockWithThroughput(block, throughputs)
+        stream = self.answers(blocks, max_blocks_in_batch, max_instructions_in_batch)
+        for block, answer in stream:
+            yield BasicBlockWithThroughput(block, answer.throughputs)
 
     def predict_protos(
         self,
@@ -206,60 +219,66 @@ class Predictor:
         Yields:
             Every block, in order.
         """
-        stream = self._predict(protos, max_blocks_in_batch, max_instructions_in_batch)
-        for proto, throughputs in stream:
-            for task_index, throughput in enumerate(throughputs):
-                entry = proto.inverse_throughputs.add(source=self.source_name(task_index))
-                entry.inverse_throughput_cycles.extend(throughput.inverse_throughput_cycles)
-                for values in throughput.prefix_inverse_throughput_cycles:
-                    entry.prefix_inverse_throughputs.add(inverse_throughput_cycles=values)
+        stream = self.answers(protos, max_blocks_in_batch, max_instructions_in_batch)
+        for proto, answer in stream:
+            self.append_to(proto, answer)
             yield proto
 
-    def _predict(
-        self, blocks: Iterable[Any], max_blocks: int | None, max_instructions: int | None
-    ) -> Iterator[tuple[Any, tuple[BasicBlockThroughput, ...]]]:
-        """Pair every block, in order, with what the model answers for it: one throughput a task, or none."""
-        arrived: deque[Any] = deque()
+    def append_to(self, proto: BasicBlockWithThroughputProto, answer: Answer) -> None:
+        """Append an answer's throughputs to a message; nothing when there are none."""
+        for task_index, throughput in enumerate(answer.throughputs):
+            entry = proto.inverse_throughputs.add(source=self.source_name(task_index))
+            entry.inverse_throughput_cycles.extend(throughput.inverse_throughput_cycles)
+            for values in throughput.prefix_inverse_throughput_cycles:
+                entry.prefix_inverse_throughputs.add(inverse_throughput_cycles=values)
 
-        def arriving() -> Iterator[Any]:
+    def answers(
+        self,
+        blocks: Iterable[BlockT],
+        max_blocks_in_batch: int | None = None,
+        max_instructions_in_batch: int | None = None,
+    ) -> Iterator[tuple[BlockT, Answer]]:
+        """Pair every block, dataclass or message, in order, with what the model says about it. See `predict_protos`."""
+        arrived: deque[BlockT] = deque()
+        over_limit = Answer((), OVER_INSTRUCTION_LIMIT)
+
+        def arriving() -> Iterator[BlockT]:
             for block in blocks:
                 arrived.append(block)
                 yield block
 
-        def skip(block: Any) -> None:
+        def skip(block: BlockT) -> None:
             del block
             self.num_unpredicted[OVER_INSTRUCTION_LIMIT] += 1
 
-        limit = max_blocks or DEFAULT_MAX_BLOCKS
-        for batch in batches(arriving(), num_instructions, limit, max_instructions, on_skipped=skip):
-            answers = self._answer(batch)
+        limit = max_blocks_in_batch or DEFAULT_MAX_BLOCKS
+        for batch in batches(arriving(), num_instructions, limit, max_instructions_in_batch, on_skipped=skip):
             # Blocks over the limit are in no batch; they leave in their place between those that are.
-            for block, answer in zip(batch, answers, strict=True):
+            for block, answer in zip(batch, self._answer(batch), strict=True):
                 while arrived[0] is not block:
-                    yield arrived.popleft(), ()
+                    yield arrived.popleft(), over_limit
                 yield arrived.popleft(), answer
         while arrived:
-            yield arrived.popleft(), ()
+            yield arrived.popleft(), over_limit
 
-    def _answer(self, blocks: Sequence[AnyBlock]) -> list[tuple[BasicBlockThroughput, ...]]:
+    def _answer(self, blocks: Sequence[AnyBlock]) -> list[Answer]:
         if len(self._known) > MAX_KNOWN_INSTRUCTIONS:
             self._known = InstructionTable(self.vocabulary)
-        valid = [is_encodable(block, self._known) for block in blocks]
-        for block, is_valid in zip(blocks, valid, strict=True):
-            if not is_valid:
-                self.num_unpredicted[UNKNOWN_TOKEN if num_instructions(block) else EMPTY_BLOCK] += 1
-        readable = [block for block, is_valid in zip(blocks, valid, strict=True) if is_valid]
-        if not readable:
-            return [()] * len(blocks)
-        graphs = graph_builder(self.model.config, self.vocabulary, self.model.annotation_names)
-        encoded = encode_blocks(readable, self.vocabulary, table=self._known, graphs=graphs)
-        batch = self._layout.make(encoded, np.arange(encoded.num_blocks), self._options, None)
-        answers = iter(self._throughputs(encoded, *self._step(batch)))
-        return [next(answers) if is_valid else () for is_valid in valid]
+        reasons = [self._why_not(block) for block in blocks]
+        self.num_unpredicted.update(reason for reason in reasons if reason)
+        readable = [block for block, reason in zip(blocks, reasons, strict=True) if not reason]
+        answers = iter(self._throughputs(readable) if readable else ())
+        return [Answer((), reason) if reason else Answer(next(answers)) for reason in reasons]
 
-    def _throughputs(
-        self, encoded: EncodedBlocks, output: Float32, deltas: Float32 | None
-    ) -> Iterator[tuple[BasicBlockThroughput, ...]]:
+    def _why_not(self, block: AnyBlock) -> str:
+        if is_encodable(block, self._known):
+            return ""
+        return UNKNOWN_TOKEN if num_instructions(block) else EMPTY_BLOCK
+
+    def _throughputs(self, blocks: Sequence[AnyBlock]) -> Iterator[tuple[BasicBlockThroughput, ...]]:
+        graphs = graph_builder(self.model.config, self.vocabulary, self.model.annotation_names)
+        encoded = encode_blocks(blocks, self.vocabulary, table=self._known, graphs=graphs)
+        output, deltas = self._step(self._layout.make(encoded, np.arange(encoded.num_blocks), self._options, None))
         splits = encoded.block_splits
         for block_index, row in enumerate(output.tolist()):
             if deltas is None:

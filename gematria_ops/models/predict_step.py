@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gematria_ops.config import GraniteConfig, ModelConfig
-from gematria_ops.encode.batch import Batch, grown_to_cover, roomy_shape
+from gematria_ops.encode.batch import Batch, grown_to_cover, is_covered, roomy_shape
 from gematria_ops.encode.graph_batch import GraphInputs
 from gematria_ops.encode.layouts import layout_of
 from gematria_ops.encode.sequence_batch import Direction, SequenceInputs
@@ -21,7 +21,8 @@ from gematria_ops.models.output import ModelOutput
 class PredictStep:
     """Predicts one batch at a time.
 
-    Batches that need it are filled up to the shape of the first one with some room, or to its double, and so on.
+    Batches that need it are filled up: those of a few blocks to one small shape, so that the answer for a single block
+    does not wait for a compiler; others to the shape of the first of them with some room, or to its double, and so on.
 
     Args:
         model: The model.
@@ -50,6 +51,8 @@ class PredictStep:
         if self._layout.shape_of is None or self._layout.fill_up is None:
             return batch
         shape = self._layout.shape_of(batch)
+        if is_covered(shape, by=self._layout.small_shape):
+            return self._layout.fill_up(batch, self._layout.small_shape)
         self._shape = self._shape or roomy_shape([shape])
         return self._layout.fill_up(batch, grown_to_cover(self._shape, shape))
 

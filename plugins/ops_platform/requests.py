@@ -10,11 +10,14 @@ from airflow.sdk import Asset, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import BaseModel
 
-from gematria_ops.requests import NoDatasetYet, Plan, plan_import, plan_training
+from gematria_ops.requests import NoDatasetYet, Plan, plan_import, plan_prediction, plan_training
 from ops_common.errors import OpsError
 from ops_common.rundir import RunDir
 from ops_platform import settings
 from ops_platform.run_folders import run_dir, safe_name
+
+TRAIN_DAG = "gematria_train"
+"""The workflow whose runs upload models."""
 
 
 def form_fields(request: type[BaseModel]) -> dict[str, Param]:
@@ -91,6 +94,27 @@ def resolve_training(dataset: Asset) -> Plan:
         )
 
     return _resolve(context, values, plan)
+
+
+@task(task_id="resolve_request", retries=0, multiple_outputs=True)
+def resolve_prediction() -> Plan:
+    """Check what was asked for, and choose the model."""
+    context = get_current_context()
+
+    def plan(values: Mapping[str, Any], folder: Path) -> Plan:
+        config = settings.load()
+        model = values.get("model")
+        if isinstance(model, str) and "://" not in model:
+            values = {**values, "model": safe_name(model)}  # a run's id, or the name of its folder
+        return plan_prediction(
+            values,
+            project_root=config.project_root,
+            models_root=config.runs_root / TRAIN_DAG,
+            run_dir=folder,
+            destination=config.destination,
+        )
+
+    return _resolve(context, dict(context["params"]), plan)
 
 
 class _Plans(Protocol):

@@ -29,13 +29,18 @@ STRUCTURE = {
         "check_release": {"upload_model"},
         "upload_model": set(),
     },
+    "gematria_predict": {
+        "resolve_request": {"predict_blocks", "upload_predictions"},
+        "predict_blocks": {"upload_predictions"},
+        "upload_predictions": set(),
+    },
 }
 OUTLETS = {
     ("gematria_import", "build_vocabulary"): ["gematria/dataset"],
     ("gematria_train", "upload_model"): ["gematria/bundle"],
 }
-WITH_OBJECT_STORE = {"upload_model"}
-IN_TRAINING_POOL = {"train_model", "evaluate_model"}
+WITH_OBJECT_STORE = {"upload_model", "predict_blocks", "upload_predictions"}
+IN_TRAINING_POOL = {"train_model", "evaluate_model", "predict_blocks"}
 HEAVY = ("tensorflow", "keras", "boto3", "botocore", "iced_x86", "matplotlib", "scipy", "pandas", "kubernetes")
 
 
@@ -84,7 +89,8 @@ def test_rules_of_every_task(dags: dict[str, Any]) -> None:
 def test_schedules(dags: dict[str, Any]) -> None:
     from ops_platform.timetable import NightlyTimetable
 
-    assert dags["gematria_import"].timetable.can_be_scheduled is False
+    for dag_id in ("gematria_import", "gematria_predict"):
+        assert dags[dag_id].timetable.can_be_scheduled is False
     schedule = dags["gematria_train"].timetable
     assert isinstance(schedule.timetable, NightlyTimetable)
     assert schedule.timetable.serialize() == {"cron": "0 2 * * *", "timezone": "UTC"}
@@ -143,6 +149,12 @@ def test_every_command_of_a_task_is_a_command_of_its_library(dags: dict[str, Any
         ("gematria_train", "max_mape_percent", 12.5, 0),
         ("gematria_train", "require_better_than_baselines", False, "no"),
         ("gematria_train", "destination", "s3://models/x", "/tmp/x"),
+        ("gematria_predict", "input_file", "s3://inputs/x.csv", ""),
+        ("gematria_predict", "model", None, 7),
+        ("gematria_predict", "throughput_scaling", 1, 0),
+        ("gematria_predict", "output_format", "tfrecord", "json"),
+        ("gematria_predict", "destination", "s3://predictions/x", "/tmp/x"),
+        ("gematria_predict", "num_workers", 4, 0),
     ],
 )
 def test_form_fields_take_what_they_should(

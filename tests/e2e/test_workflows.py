@@ -1,5 +1,6 @@
 """The workflows through the real services: the whole path, the gate, wrong requests, faults."""
 
+import hashlib
 import json
 import re
 import signal
@@ -21,7 +22,7 @@ from tests.e2e.embedded_platform import SOURCES, Platform, read_json, wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
-IMPORT, TRAIN = "gematria_import", "gematria_train"
+IMPORT, TRAIN, PREDICT = "gematria_import", "gematria_train", "gematria_predict"
 
 
 def folder_of(platform: Platform, run_id: str, dag_id: str = TRAIN) -> Path:
@@ -83,8 +84,33 @@ def assert_no_secret_anywhere(platform: Platform, dag_id: str, run: str, folder:
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
 
 
+def test_the_released_model_predicts_a_file(platform: Platform, main_job: Any, csv_files: list[str]) -> None:
+    assert main_job.status == 0, main_job.output
+    codes = [line.partition(",")[0] for line in Path(csv_files[0]).read_text().splitlines()]
+    run = platform.trigger(PREDICT, input_file=csv_files[0], model=main_job.run_of(TRAIN))
+    assert platform.wait(PREDICT, run) == "success"
+    model = platform.api.xcom(TRAIN, main_job.run_of(TRAIN), "upload_model")["bundle_uri"]
+    assert platform.api.xcom(PREDICT, run, "resolve_request")["bundle_dir"] == model
+    predicted = platform.api.xcom(PREDICT, run, "predict_blocks")
+    assert predicted["num_blocks"] == predicted["num_predicted"] == len(codes)
+    assert predicted["mape_percent_ivb"] > 0
+    uploaded = platform.api.xcom(PREDICT, run, "upload_predictions")
+    client = s3_client(platform.layout, platform.instance)
+    content = {}
+    for name in ("predictions_uri", "manifest_uri"):
+        bucket, _, key = uploaded[name].removeprefix("s3://").partition("/")
+        content[name] = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    rows = content["predictions_uri"].decode().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ["machine_code", *codes]
+    manifest = json.loads(content["manifest_uri"])
+    assert manifest["metadata"]["model"] == model
+    digest = hashlib.sha256(content["predictions_uri"]).hexdigest()
+    assert [entry["sha256"] for entry in manifest["files"].values()] == [digest]
+    assert_no_secret_anywhere(platform, PREDICT, run, folder_of(platform, run, PREDICT))
+
+
 def test_nothing_was_started_by_the_clock(platform: Platform) -> None:
-    for dag_id in (IMPORT, TRAIN):
+    for dag_id in (IMPORT, TRAIN, PREDICT):
         runs = platform.api.get(f"/api/v2/dags/{dag_id}/dagRuns?limit=100").json()["dag_runs"]
         assert not [run for run in runs if run["run_type"] == "scheduled"]
 
@@ -119,6 +145,7 @@ def test_a_main_job_whose_model_does_not_pass_the_gate_says_so(
         (IMPORT, {"validation_percent": 77}, "validation_percent: 77 is greater than the maximum of 50"),
         (IMPORT, {"csv_files": []}, "csv_files"),
         (TRAIN, {"training_steps": "many"}, "training_steps"),
+        (PREDICT, {"output_format": "json"}, "output_format"),
     ],
 )
 def test_a_wrong_value_is_refused_at_once(platform: Platform, dag_id: str, conf: dict[str, Any], message: str) -> None:
@@ -134,6 +161,7 @@ def test_a_wrong_value_is_refused_at_once(platform: Platform, dag_id: str, conf:
         (TRAIN, {"trainning_steps": 1}, "unknown setting 'trainning_steps'"),
         (TRAIN, {"overrides": ["batch.max_block=3"]}, "did you mean 'batch.max_blocks'?"),
         (TRAIN, {"dataset": "no-such"}, "no-such is not a finished data set"),
+        (PREDICT, {"model": "no-such"}, "no-such"),
     ],
 )
 def test_a_contradiction_fails_in_the_first_task_and_names_the_field(

@@ -14,9 +14,10 @@ pytestmark = pytest.mark.airflow
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException  # noqa: E402
 from airflow.sdk.execution_time.context import set_current_context  # noqa: E402
 from ops_platform.defaults import GEMATRIA_DATASET  # noqa: E402
-from ops_platform.requests import form_fields, resolve_import, resolve_training  # noqa: E402
+from ops_platform.requests import form_fields, resolve_import, resolve_prediction, resolve_training  # noqa: E402
+from ops_platform.run_folders import run_dir  # noqa: E402
 
-from gematria_ops.requests import ImportRequest, TrainRequest  # noqa: E402
+from gematria_ops.requests import ImportRequest, PredictRequest, TrainRequest  # noqa: E402
 
 DEFAULTS = TrainRequest().model_dump()
 
@@ -115,6 +116,32 @@ def test_an_import_takes_the_form(root: Path) -> None:
         plan = resolve_import.function()
     assert plan["csv_files"] == [str(root / "a.csv")]
     assert plan["dataset_dir"].startswith(str(root / ".ops/data/run_1-"))
+
+
+def test_a_prediction_takes_the_model_of_a_run_by_its_id(root: Path) -> None:
+    (root / "a.csv").write_text("90\n")
+    run_id = "manual__2026-01-01T02:00:00+00:00"
+    results = run_dir(root / ".ops/runs", "gematria_train", run_id) / "results"
+    results.mkdir(parents=True)
+    (results / "upload_model.json").write_text('{"bundle_uri": "s3://models/m/bundle"}')
+    for asked in (None, run_id, results.parent.name):
+        params = {**PredictRequest().model_dump(), "input_file": "a.csv", "model": asked}
+        context = {**context_of("manual", params), "run_id": f"run {asked}"}
+        context["dag_run"] = SimpleNamespace(dag_id="gematria_predict", run_id=f"run {asked}", run_type="manual")
+        with set_current_context(context):  # type: ignore[arg-type]
+            plan = resolve_prediction.function()
+        assert plan["bundle_dir"] == "s3://models/m/bundle"
+        assert plan["csv_file"] == str(root / "a.csv")
+
+
+def test_a_prediction_without_a_model_fails_and_says_what_to_do(root: Path) -> None:
+    (root / "a.csv").write_text("90\n")
+    params = {**PredictRequest().model_dump(), "input_file": "a.csv"}
+    with (
+        set_current_context(context_of("manual", params)),  # type: ignore[arg-type]
+        pytest.raises(AirflowFailException, match="run the DAG gematria_train first"),
+    ):
+        resolve_prediction.function()
 
 
 def test_form_fields_say_their_limits() -> None:
