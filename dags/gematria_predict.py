@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag
-from ops_platform.defaults import SHARED, TRAINING_POOL
+from ops_platform.defaults import SHARED
 from ops_platform.op_task import op_task
 from ops_platform.requests import form_fields, resolve_prediction
 
@@ -46,7 +46,6 @@ def gematria_predict() -> None:
         output_file=request["output_file"],
         num_workers=request["num_workers"],
         object_store=True,
-        pool=TRAINING_POOL,
     )
     predicted >> op_task(
         upload_predictions,

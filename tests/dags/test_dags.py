@@ -40,7 +40,7 @@ OUTLETS = {
     ("gematria_train", "upload_model"): ["gematria/bundle"],
 }
 WITH_OBJECT_STORE = {"upload_model", "predict_blocks", "upload_predictions"}
-IN_TRAINING_POOL = {"train_model", "evaluate_model", "predict_blocks"}
+IN_TRAINING_POOL = {"train_model", "evaluate_model"}
 HEAVY = ("tensorflow", "keras", "boto3", "botocore", "iced_x86", "matplotlib", "scipy", "pandas", "kubernetes")
 
 
