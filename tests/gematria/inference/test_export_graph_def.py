@@ -106,7 +106,7 @@ def test_without_one_a_checkpoint_fills_the_variables_by_their_names(name: str, 
             for variable, handle in handles.items()
         ]
         with tf.compat.v1.Session(graph=graph) as session:
-            # Which one is told depends on the operation that runs first: a gather says "not found", a read "uninitialised".
+            # The operation that runs first tells which one: a gather says "not found", a read "uninitialised".
             with pytest.raises((tf.errors.FailedPreconditionError, tf.errors.NotFoundError)):
                 expected.check(session)
             session.run(fill)
