@@ -56,9 +56,16 @@ def wait_for(path: Path) -> str:
     return path.read_text()
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != "zombie"
+    except psutil.NoSuchProcess:  # asked first whether it exists, it could end between the two questions
+        return False
+
+
 def assert_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + 30
-    while alive := [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]:
+    while alive := [pid for pid in pids if is_alive(pid)]:
         assert time.monotonic() < deadline, f"still running: {alive}"
         time.sleep(0.02)
 
