@@ -5,7 +5,20 @@ import sys
 
 import pytest
 
-HEAVY = ("tensorflow", "keras", "boto3", "botocore", "iced_x86", "matplotlib", "scipy", "pandas")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "boto3",
+    "botocore",
+    "iced_x86",
+    "matplotlib",
+    "scipy",
+    "pandas",
+    "griffe",
+    "typeshed_client",
+    "uvicorn",
+    "fastapi",
+)
 
 LIGHT_MODULES = (
     "ops_common.artifacts",
@@ -16,6 +29,11 @@ LIGHT_MODULES = (
     "ops_common.progress",
     "ops_common.rundir",
     "ops_common.seeding",
+    "fastnode_ops.cli",
+    "fastnode_ops.config",
+    "fastnode_ops.samples.batch",
+    "fastnode_ops.samples.request",
+    "fastnode_ops.tasks",
     "gematria_ops.api",
     "gematria_ops.blocks.basic_block",
     "gematria_ops.blocks.tokens",

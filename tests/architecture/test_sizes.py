@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("ops_common", "gematria_ops", "plugins", "dags", "tests", "benchmarks")
+FOLDERS = ("ops_common", "gematria_ops", "fastnode_ops", "plugins", "dags", "tests", "benchmarks")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_DAG_LINES = 150

@@ -1,0 +1,1 @@
+"""The Python files that are learned from: content-addressed, without duplicates, split by hash."""

@@ -1,0 +1,1 @@
+"""Completions of a buffer: the same graphs as in training, the exported model, a ranked list."""

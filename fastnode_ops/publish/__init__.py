@@ -1,0 +1,1 @@
+"""From `out/` to the product: upload, pin in the registry, datadeps."""

@@ -1,0 +1,1 @@
+"""The graph data server: sessions that draw batches, and counts of symbols, over HTTP."""

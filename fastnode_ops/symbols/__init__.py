@@ -1,0 +1,1 @@
+"""The names that modules define: kinds, members, canonical paths, signatures; from stubs and sources."""

@@ -1,0 +1,1 @@
+"""The step `traindata`: from the counts of symbols to `metainfo.json`."""

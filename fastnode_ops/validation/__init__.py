@@ -1,0 +1,1 @@
+"""How good the completions are: providers, ranks, reports, examples, run records."""

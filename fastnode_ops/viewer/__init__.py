@@ -1,0 +1,1 @@
+"""The example viewer: a page over stored completions, and over the model live."""
