@@ -222,7 +222,10 @@ def _body(symbol: LinkedSymbol) -> dict[str, object]:
     """Return what a row says, without what is empty."""
     signatures = [
         {
-            "parameters": [[p.name, p.kind, p.default, forms_to_json(p.forms)] for p in signature.parameters],
+            "parameters": [
+                [p.name, p.kind, p.default, forms_to_json(p.forms), *([sorted(p.literals)] if p.literals else [])]
+                for p in signature.parameters
+            ],
             "returns": forms_to_json(signature.returns),
         }
         for signature in symbol.signatures

@@ -33,6 +33,7 @@ class RefForm(StrEnum):
     CALL = "call"  # the result of calling `name`
     VALUE = "value"  # whatever `name` stands for
     EXACT = "is"  # an instance of the class with the full path `name`
+    LITERAL = "literal"  # a constant of the class with the full path `name`; its text is the name of the one argument
     RECEIVER = "self"  # an instance of the class that is looked at
     UNKNOWN = "?"
 

@@ -62,12 +62,16 @@ Forms: TypeAlias = tuple[Form, ...]
 
 @dataclass(frozen=True, slots=True)
 class ParameterForm:
-    """A parameter of a signature; `kind` as in `ParameterKind`."""
+    """A parameter of a signature; `kind` as in `ParameterKind`.
+
+    `literals` are the constants, as Python writes them, that alone are allowed; empty when others are, too.
+    """
 
     name: str
     kind: str
     default: str | None
     forms: Forms
+    literals: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

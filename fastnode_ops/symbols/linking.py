@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fastnode_ops.symbols.declarations import Declaration, DeclarationKind, Ref, RefForm
+from fastnode_ops.symbols.declarations import Declaration, DeclarationKind, DeclaredParameter, Ref, RefForm
 from fastnode_ops.symbols.forms import (
-    CALLABLE,
     MAX_FORM_DEPTH,
     NONE,
     RECEIVER,
-    TUPLE,
     TYPE,
     Form,
     Forms,
@@ -20,29 +18,9 @@ from fastnode_ops.symbols.forms import (
     join,
 )
 from fastnode_ops.symbols.names import Names
+from fastnode_ops.symbols.special_types import NOTHING, RENAMED, TYPING, WRAPPERS
 from fastnode_ops.symbols.symbol import SymbolKind
 
-_TYPING = frozenset({"typing", "typing_extensions", "_typeshed"})
-_WRAPPERS = frozenset({"ClassVar", "Final", "Required", "NotRequired", "ReadOnly", "Annotated", "Unpack", "InitVar"})
-_NOTHING = frozenset({"Any", "NoReturn", "Never", "Literal", "Concatenate", "Generic", "Protocol", "Incomplete"})
-_RENAMED = {
-    "Tuple": TUPLE,
-    "Type": TYPE,
-    "List": "builtins.list",
-    "Dict": "builtins.dict",
-    "Set": "builtins.set",
-    "FrozenSet": "builtins.frozenset",
-    "DefaultDict": "collections.defaultdict",
-    "OrderedDict": "collections.OrderedDict",
-    "Counter": "collections.Counter",
-    "ChainMap": "collections.ChainMap",
-    "Deque": "collections.deque",
-    "Callable": CALLABLE,
-    "TypeGuard": "builtins.bool",
-    "TypeIs": "builtins.bool",
-    "LiteralString": "builtins.str",
-    "Self": RECEIVER,
-}
 _ENUMERATION = "enum.Enum"
 
 
@@ -135,7 +113,7 @@ class _Linker:
         scope = self.names.scope_of[path]
         signatures = tuple(
             SignatureForm(
-                tuple(ParameterForm(p.name, p.kind, p.default, self.forms(p.ref, scope)) for p in s.parameters),
+                tuple(self._parameter(parameter, scope) for parameter in s.parameters),
                 self.forms(s.returns, scope),
             )
             for s in node.signatures
@@ -143,6 +121,28 @@ class _Linker:
         if node.is_descriptor:
             return LinkedSymbol(path, SymbolKind.DESCRIPTOR, signatures[0].returns)
         return LinkedSymbol(path, SymbolKind.FUNCTION, signatures=signatures)
+
+    def _parameter(self, declared: DeclaredParameter, scope: str) -> ParameterForm:
+        forms = self.forms(declared.ref, scope)
+        literals = self._literals(declared.ref, scope, 0) or set()
+        return ParameterForm(declared.name, declared.kind, declared.default, forms, frozenset(literals))
+
+    def _literals(self, ref: Ref, scope: str, depth: int) -> set[str] | None:
+        """Return the constants that a type allows; None if it allows others."""
+        if depth > MAX_FORM_DEPTH:
+            return None
+        if ref.form is RefForm.LITERAL:
+            return {ref.arguments[0].name}
+        if ref.form is RefForm.EXACT and ref.name == NONE:
+            return {"None"}
+        if ref.form is RefForm.UNION:
+            found = [self._literals(argument, scope, depth + 1) for argument in ref.arguments]
+            return None if None in found else set().union(*(texts for texts in found if texts))
+        if ref.form is RefForm.NAME and not ref.arguments and (path := self.names.scoped(scope, ref.name)):
+            node = self.names.nodes[path]
+            if node.kind is DeclarationKind.TYPE_ALIAS:
+                return self._literals(node.ref, self.names.scope_of[path], depth + 1)
+        return None
 
     def object_forms(self, path: str) -> Forms:
         """Return the type of a variable."""
@@ -164,6 +164,8 @@ class _Linker:
             return self._named(ref, scope, depth)
         if ref.form is RefForm.EXACT:
             return (Form(ref.name, self._arguments(ref, scope, depth)),)
+        if ref.form is RefForm.LITERAL:
+            return (Form(ref.name),)
         if ref.form is RefForm.UNION:
             return self._union(ref.arguments, scope, depth)
         if ref.form is RefForm.RECEIVER:
@@ -189,7 +191,7 @@ class _Linker:
             return ()
         node = self.names.nodes[path]
         module, _, last = path.rpartition(".")
-        if module in _TYPING and (found := self._special(last, ref, scope, depth)) is not None:
+        if module in TYPING and (found := self._special(last, ref, scope, depth)) is not None:
             return found
         if node.kind is DeclarationKind.TYPE_VARIABLE:
             return (Form(f"~{last}"),)
@@ -200,11 +202,11 @@ class _Linker:
         return ()
 
     def _special(self, last: str, ref: Ref, scope: str, depth: int) -> Forms | None:
-        if last in _NOTHING:
+        if last in NOTHING:
             return ()
-        if last in _RENAMED:
-            return (Form(_RENAMED[last], self._arguments(ref, scope, depth)),)
-        if last in _WRAPPERS:
+        if last in RENAMED:
+            return (Form(RENAMED[last], self._arguments(ref, scope, depth)),)
+        if last in WRAPPERS:
             return self._union(ref.arguments[:1], scope, depth)
         if last == "Union":
             return self._union(ref.arguments, scope, depth)

@@ -77,12 +77,19 @@ def _subscript(node: ast.Subscript, depth: int) -> Ref:
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     last = name.rpartition(".")[2]
     if last == "Literal":
-        return union([value_ref(part) for part in parts])
+        return union([_literal(part) for part in parts])
     if last == "Annotated":
         return annotation_ref(parts[0], depth + 1)
     if last == "Callable":
         return Ref(RefForm.NAME, name, [annotation_ref(parts[-1], depth + 1)])
     return Ref(RefForm.NAME, name, [annotation_ref(part, depth + 1) for part in parts])
+
+
+def _literal(node: ast.expr) -> Ref:
+    ref = value_ref(node)
+    if ref.form is not RefForm.EXACT:
+        return ref  # a member of an enumeration
+    return Ref(RefForm.LITERAL, ref.name, [Ref(RefForm.LITERAL, ast.unparse(node))])
 
 
 def value_ref(node: ast.expr | None, depth: int = 0) -> Ref:

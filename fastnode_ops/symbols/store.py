@@ -219,7 +219,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _entry(path: str, kind: str, body: dict[str, Any]) -> Entry:
     signatures = tuple(
         SignatureForm(
-            tuple(ParameterForm(p[0], p[1], p[2], forms_from_json(p[3])) for p in signature["parameters"]),
+            tuple(_parameter(values) for values in signature["parameters"]),
             forms_from_json(signature["returns"]),
         )
         for signature in body.get("signatures", ())
@@ -234,6 +234,11 @@ def _entry(path: str, kind: str, body: dict[str, Any]) -> Entry:
         children={name: target or f"{path}.{name}" for name, target in body.get("children", {}).items()},
         hidden=frozenset(body.get("hidden", ())),
     )
+
+
+def _parameter(values: list[Any]) -> ParameterForm:
+    name, kind, default, forms, *literals = values
+    return ParameterForm(name, kind, default, forms_from_json(forms), frozenset(literals[0] if literals else ()))
 
 
 def _symbol(path: str, entry: Entry, receiver: str) -> Symbol:
