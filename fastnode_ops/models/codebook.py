@@ -27,8 +27,9 @@ Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
 
 KMEANS_ROUNDS = 10
+MAX_FIRST_POINTS = 4_096
 CHUNK_ROWS = 8_192
-MIN_GAIN = 1e-4
+MIN_GAIN = 5e-4
 """Rounds end when the relative error falls by less than this share of itself."""
 
 RIDGE = 1e-4
@@ -161,9 +162,9 @@ def _product_quantised(table: Floats, num_books: int, num_entries: int, rng: np.
 
 
 def _kmeans(points: Floats, num_centres: int, rng: np.random.Generator) -> tuple[Floats, Codes]:
-    """Lloyd's rounds from centres that are points; an empty cluster keeps its centre."""
+    """Lloyd's rounds from k-means++ centres; an empty cluster keeps its centre."""
     num_points = len(points)
-    centres = points[rng.permutation(num_points)[:num_centres]].copy()
+    centres = _first_centres(points, num_centres, rng)
     nearest = np.zeros(num_points, np.uint8)
     for _ in range(KMEANS_ROUNDS if num_points else 0):
         nearest = _nearest(points, centres)
@@ -172,6 +173,17 @@ def _kmeans(points: Floats, num_centres: int, rng: np.random.Generator) -> tuple
         is_used = counts > 0
         centres[is_used] = sums[is_used] / counts[is_used, None]
     return centres, _nearest(points, centres) if num_points else nearest
+
+
+def _first_centres(points: Floats, num_centres: int, rng: np.random.Generator) -> Floats:
+    """Draw points one after the other, far ones rather (Arthur and Vassilvitskii, 2007), until all are covered."""
+    sample = points[rng.permutation(len(points))[:MAX_FIRST_POINTS]]
+    chosen = list(range(min(len(sample), 1)))
+    distances = ((sample - sample[chosen]) ** 2).sum(axis=1).astype(np.float64)
+    while len(chosen) < num_centres and distances.sum() > 0:
+        chosen.append(int(rng.choice(len(sample), p=distances / distances.sum())))
+        distances = np.minimum(distances, ((sample - sample[chosen[-1]]) ** 2).sum(axis=1))
+    return sample[chosen].copy()
 
 
 def _nearest(points: Floats, centres: Floats) -> Codes:

@@ -1,7 +1,7 @@
 """The network as a TensorFlow graph with fixed names, which answers for feeds of any size (specification 9.5).
 
-What `preparing.py` does in NumPy for a training batch is part of the graph here, but no node is left out: all states are
-asked for.
+What `preparing.py` does in NumPy for a training batch is part of the graph here. But no node is left out: all states
+are asked for.
 """
 
 from __future__ import annotations
