@@ -3,14 +3,173 @@
 Each function is at once an Airflow task, a command (``python -m fastnode_ops train-model ...``) and a step of the
 Makefile. Arguments are keyword-only plain values; the answer is a flat dict of plain values. Heavy libraries are
 imported inside the bodies, so that a DAG file may import this module.
+
+The steps of a run, in order; those of the graph data server and of the release stand in files of their own:
+
+    build_corpus              folders of code       -> corpus, symbols, statistics
+    start_server              corpus                -> a server of this run             (server_tasks.py)
+    build_metainfo            corpus                -> out/metainfo.json
+    train_model               server + metainfo     -> out/saved_model, frozen graph
+    stop_server                                                                         (server_tasks.py)
+    compress_model            saved model           -> out/serve/expr_model.frozen.pb
+    convert_metainfo          metainfo              -> out/serve/metainfo-inference.json
+    validate_attributes       out/serve + corpus    -> figures, fallback list, examples
+    validate_calls            out/serve + corpus    -> figures
+    rebuild_curated_examples  out/serve             -> out/curated-examples/attr.json
+    check_release             figures + pinned model -> pass, or an error               (publish_tasks.py)
+    upload_model              out/                  -> S3, read back                    (publish_tasks.py)
+    pin_model                 uploaded model        -> the product's list of models     (publish_tasks.py)
+    rebuild_datadeps          list of models        -> the product's bundle of files    (publish_tasks.py)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
+
+from ops_common.errors import ConfigError
 
 Result = dict[str, str | int | float | bool]
+
+
+def build_corpus(*, corpus_dir: str, sources: list[str], max_files: int = 0, num_workers: int = 2) -> Result:
+    """Collect the code to learn from, and everything that is looked up in it.
+
+    Args:
+        corpus_dir: Folder of the corpus to make; one that is finished and was made of the same is kept.
+        sources: Folders and archives of Python code.
+        max_files: Take at most this many files; 0: all.
+        num_workers: Processes that read and analyse.
+    """
+    _missing(corpus_dir, sources, max_files, num_workers)
+
+
+def build_metainfo(
+    *, work_dir: str, corpus_dir: str, packages_file: str = "", server: str = "", config_file: str = ""
+) -> Result:
+    """Build the distributions of symbols to train on, and every index of the model.
+
+    Args:
+        work_dir: The pipeline's folder.
+        corpus_dir: Folder of the corpus.
+        packages_file: Packages to learn, one a line; empty: those of the corpus.
+        server: Base URL of the graph data server; empty: ask the corpus directly.
+        config_file: Settings (TOML); empty: the defaults.
+    """
+    _missing(work_dir, corpus_dir, packages_file, server, config_file)
+
+
+def train_model(
+    *,
+    work_dir: str,
+    corpus_dir: str,
+    server: str = "",
+    config_file: str = "",
+    model_name: str,
+    steps: int,
+    overrides: list[str] | None = None,
+) -> Result:
+    """Train a model; goes on from its last checkpoint when it was interrupted.
+
+    Args:
+        work_dir: The pipeline's folder.
+        corpus_dir: Folder of the corpus.
+        server: Base URL of the graph data server; empty: make the samples in this process.
+        config_file: Settings (TOML); empty: the defaults.
+        model_name: Names the folder of the summaries.
+        steps: Number of updates.
+        overrides: Settings that replace those of the file, as section.key=value.
+    """
+    _missing(work_dir, corpus_dir, server, config_file, model_name, steps, overrides)
+
+
+def continue_training(
+    *,
+    work_dir: str,
+    corpus_dir: str,
+    server: str = "",
+    config_file: str = "",
+    model_name: str,
+    steps: int,
+    overrides: list[str] | None = None,
+) -> Result:
+    """Train a finished model for more steps.
+
+    Args:
+        work_dir: The pipeline's folder, with a finished training.
+        corpus_dir: Folder of the corpus.
+        server: Base URL of the graph data server; empty: make the samples in this process.
+        config_file: Settings (TOML); empty: the defaults.
+        model_name: Names the folder of the summaries.
+        steps: Number of further updates.
+        overrides: Settings that replace those of the file, as section.key=value.
+    """
+    _missing(work_dir, corpus_dir, server, config_file, model_name, steps, overrides)
+
+
+def compress_model(*, work_dir: str, config_file: str = "", max_epochs: int = 0) -> Result:
+    """Compress the tables of the model into codebooks, and freeze the result.
+
+    Args:
+        work_dir: The pipeline's folder.
+        config_file: Settings (TOML); empty: the defaults.
+        max_epochs: Most epochs for a codebook; 0: as in config_file.
+    """
+    _missing(work_dir, config_file, max_epochs)
+
+
+def convert_metainfo(*, work_dir: str) -> Result:
+    """Write the short form of the metainfo that completions are served with.
+
+    Args:
+        work_dir: The pipeline's folder.
+    """
+    _missing(work_dir)
+
+
+def validate_attributes(
+    *, work_dir: str, corpus_dir: str, model_name: str = "", max_events: int = 1000, rundb: str = ""
+) -> Result:
+    """Validate attribute completions on held-out files beside a popularity baseline.
+
+    Args:
+        work_dir: The pipeline's folder.
+        corpus_dir: Folder of the corpus.
+        model_name: Names the run record.
+        max_events: Most files to ask about.
+        rundb: Where the run record goes, a folder or s3://; empty: none is kept.
+    """
+    _missing(work_dir, corpus_dir, model_name, max_events, rundb)
+
+
+def validate_calls(
+    *, work_dir: str, corpus_dir: str, model_name: str = "", max_events: int = 1000, rundb: str = ""
+) -> Result:
+    """Validate call completions on held-out files.
+
+    Args:
+        work_dir: The pipeline's folder.
+        corpus_dir: Folder of the corpus.
+        model_name: Names the run record.
+        max_events: Most files to ask about.
+        rundb: Where the run record goes, a folder or s3://; empty: none is kept.
+    """
+    _missing(work_dir, corpus_dir, model_name, max_events, rundb)
+
+
+def rebuild_curated_examples(*, work_dir: str, corpus_dir: str) -> Result:
+    """Ask the model about the curated examples, for the viewer.
+
+    Args:
+        work_dir: The pipeline's folder.
+        corpus_dir: Folder of the corpus.
+    """
+    _missing(work_dir, corpus_dir)
+
+
+def _missing(*_: object) -> NoReturn:
+    raise ConfigError("this step is not part of this version", "`python -m fastnode_ops --help` lists those that are")
+
 
 TASKS: list[Callable[..., Mapping[str, Any]]] = []
 """The functions that are commands, in the order of the help."""
