@@ -92,5 +92,5 @@ def test_a_batch_without_samples_is_refused() -> None:
 def test_another_type_is_named() -> None:
     batch = make_batch(1)
     wide = replace(batch.infer_name, prediction_nodes=batch.infer_name.prediction_nodes.astype(np.int64))
-    with pytest.raises(DataError, match="infer_name.prediction_nodes is int64, not int32"):
+    with pytest.raises(DataError, match=r"infer_name\.prediction_nodes is int64, not int32"):
         check_batch(replace(batch, infer_name=wide), VOCABULARY)
