@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -31,6 +31,8 @@ from fastnode_ops.publish.uploaded import Uploaded, find_upload
 from ops_common.artifacts import atomic_path, make_folder
 from ops_common.errors import ArtifactError, ConfigError, DataError
 from ops_common.object_store import RetryPolicy
+
+T = TypeVar("T")
 
 LOG = logging.getLogger(__name__)
 
@@ -95,7 +97,7 @@ def read_shards(path: Path) -> list[Shard]:
     Raises:
         DataError: It is too large, not JSON, or not such a list; names the entry and the field.
     """
-    return _parse_shards(_read(path), path) if path.exists() else []
+    return _parse_shards(read_limited(path), path) if path.exists() else []
 
 
 def pinned_path(shards: Sequence[Shard], packages: Sequence[str], where: Path) -> str:
@@ -131,7 +133,7 @@ def pin_model(
     _check_upload(upload)
     make_folder(folder)
     shard = _parse_shards(json.dumps([{"ModelPath": upload.uri, "Packages": sorted(set(packages))}]), "the model")[0]
-    with _alone(folder):
+    with alone_in(folder):
         registry = folder / REGISTRY_FILE
         replaced = pinned_path(read_shards(registry), shard.Packages, registry)
         changes = _changes(folder, shard, upload)
@@ -163,10 +165,10 @@ def _changes(folder: Path, shard: Shard, upload: Uploaded) -> dict[Path, tuple[s
     registry, shards, source = folder / REGISTRY_FILE, folder.parent / SHARDS_FILE, folder / GO_FILE
     for path in (shards, registry):
         if path == registry or path.exists():
-            before = _read(path) if path.exists() else ""
+            before = read_limited(path) if path.exists() else ""
             changes[path] = before, _with_shard(before, shard, path)
     if source.exists():
-        before = _read(source)
+        before = read_limited(source)
         changes[source] = before, _with_path(before, upload, source, may_be_missing=shards.exists())
     return {path: texts for path, texts in changes.items() if texts[0] != texts[1]}
 
@@ -224,23 +226,37 @@ def _with_path(text: str, upload: Uploaded, path: Path, *, may_be_missing: bool)
     return text[:start] + "/".join((root, *rest)) + text[end:]
 
 
-def _read(path: Path) -> str:
+def read_limited(path: Path) -> str:
+    """Read a text file of a checkout, line ends as they are.
+
+    Raises:
+        DataError: It is too large, or not UTF-8.
+    """
     if path.stat().st_size > _MAX_BYTES:
         raise DataError(f"{path} has more than {_MAX_BYTES:,} bytes", "is this the right file?")
     try:
-        return path.read_bytes().decode("utf-8")  # line ends as they are
+        return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text (byte {error.start})", "is this the right file?") from None
 
 
-def _parse_shards(text: str, where: Path | str) -> list[Shard]:
+def parse_list(form: TypeAdapter[list[T]], text: str, where: Path | str, example: str) -> list[T]:
+    """Parse a list in JSON.
+
+    Raises:
+        DataError: It is not JSON, or has another form; names the entry and the field.
+    """
     try:
-        return _SHARDS.validate_json(text)
+        return form.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
         place = f"{where}: {key}" if key else str(where)
-        raise DataError(f"{place}: {first['msg']}", 'a list of {"ModelPath": text, "Packages": [text, ...]}') from None
+        raise DataError(f"{place}: {first['msg']}", f"its form: {example}") from None
+
+
+def _parse_shards(text: str, where: Path | str) -> list[Shard]:
+    return parse_list(_SHARDS, text, where, '[{"ModelPath": text, "Packages": [text, ...]}, ...]')
 
 
 def _write(path: Path, text: str) -> None:
@@ -251,14 +267,18 @@ def _write(path: Path, text: str) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder, so that no other pin changes it meanwhile; the system lets go of it however we end."""
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder, so that nobody pins or packs there meanwhile; the system lets go of it however we end.
+
+    Raises:
+        ConfigError: Somebody else holds it.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"another model is being pinned in {folder}", "wait, then run this again") from None
+            raise ConfigError(f"another pin or rebuild is running in {folder}", "wait, then run this again") from None
         yield
     finally:
         os.close(descriptor)

@@ -199,7 +199,7 @@ def test_a_damaged_upload_is_not_pinned(checkout: Path, model: str) -> None:
 def test_only_one_pin_at_a_time(checkout: Path, model: str) -> None:
     other = os.open(checkout / FOLDER, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
-    with pytest.raises(ConfigError, match="another model is being pinned"):
+    with pytest.raises(ConfigError, match="another pin or rebuild is running"):
         pin(checkout, model)
     os.close(other)
     pin(checkout, model)
