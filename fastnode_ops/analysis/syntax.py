@@ -1,0 +1,326 @@
+"""From text to a syntax tree, however broken the text is (specification 6.2, 20.1).
+
+tree-sitter parses; this file walks its tree with a cursor and builds ours bottom-up: leaves become tokens and terminal
+nodes here, everything else is shaped by `expression_shapes.py` and `statement_shapes.py`. Text that does not parse is
+repaired first (`repairs.py`). Nothing here recurses, so no input can exhaust the stack.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from itertools import pairwise
+
+import tree_sitter
+import tree_sitter_python
+
+from fastnode_ops.analysis.display_shapes import DISPLAY_SHAPES
+from fastnode_ops.analysis.expression_shapes import EXPRESSION_SHAPES
+from fastnode_ops.analysis.import_shapes import IMPORT_SHAPES
+from fastnode_ops.analysis.nodes import (
+    Node,
+    Token,
+    TokenKind,
+    Tree,
+    enclosing_statement,
+    is_expression,
+    is_statement,
+    is_terminal,
+)
+from fastnode_ops.analysis.parameter_shapes import PARAMETER_SHAPES
+from fastnode_ops.analysis.repairs import NEEDS_OPERAND, Insertion, repair
+from fastnode_ops.analysis.shaping import Items, Shape, empty_expression, error, splice
+from fastnode_ops.analysis.statement_shapes import STATEMENT_SHAPES
+from ops_common.errors import DataError
+
+__all__ = [
+    "Node",
+    "SourceError",
+    "Token",
+    "TokenKind",
+    "Tree",
+    "enclosing_statement",
+    "is_expression",
+    "is_statement",
+    "is_terminal",
+    "parse",
+]
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 400
+
+_LANGUAGE = tree_sitter.Language(tree_sitter_python.language())
+_local = threading.local()  # a parser must not be used by two threads at once
+
+_SHAPES: dict[str, Shape] = EXPRESSION_SHAPES | DISPLAY_SHAPES | PARAMETER_SHAPES | IMPORT_SHAPES | STATEMENT_SHAPES
+
+_NAMES = frozenset(("identifier", "true", "false", "none", "_", "__future__", "keyword_identifier"))
+_TERMINAL_KINDS = {
+    "integer": ("NumberExpr", TokenKind.NUMBER),
+    "float": ("NumberExpr", TokenKind.NUMBER),
+    "ellipsis": ("EllipsisExpr", TokenKind.OPERATOR),
+    "string": ("StringExpr", TokenKind.STRING),
+}
+_STRING_PIECES = frozenset(("string_start", "string_content", "string_end", "type_conversion"))
+_IN_STRING = frozenset(("string", "format_specifier"))
+_SKIPPED = frozenset(("comment", "line_continuation"))
+_ANONYMOUS: dict[str, TokenKind] = {
+    name: TokenKind.KEYWORD if name.isalpha() else TokenKind.OPERATOR
+    for number in range(_LANGUAGE.node_kind_count)
+    if (name := _LANGUAGE.node_kind_for_id(number)) and not _LANGUAGE.node_kind_is_named(number)
+} | dict.fromkeys(("not in", "is not"), TokenKind.KEYWORD)
+_LINE_STATE = dict.fromkeys("([{", 1) | dict.fromkeys(")]}", -1) | dict.fromkeys(NEEDS_OPERAND, 0)
+_LEAVES = _NAMES | _TERMINAL_KINDS.keys() | _STRING_PIECES | _SKIPPED | {"not in", "is not"}
+
+
+class SourceError(DataError):
+    """A text that is not analysed: it is no text, or larger or deeper than the limits.
+
+    Attributes:
+        reason: One of "not_utf8", "null_byte", "too_large", "too_deep": the name under which it is counted.
+    """
+
+    reason = ""
+
+
+def _refuse(reason: str, message: str, hint: str) -> SourceError:
+    problem = SourceError(message, hint)
+    problem.reason = reason
+    return problem
+
+
+def check_source(source: bytes) -> None:
+    """Check that bytes are Python text of a size that is analysed.
+
+    Raises:
+        SourceError: They are not.
+    """
+    if len(source) > MAX_BYTES:
+        raise _refuse("too_large", f"the source has {len(source)} bytes, more than {MAX_BYTES}", "leave the file out")
+    at = source.find(b"\0")
+    if at >= 0:
+        raise _refuse("null_byte", f"the source has a null byte at byte {at}", "is it a binary file?")
+    try:
+        source.decode()
+    except UnicodeDecodeError as exc:
+        raise _refuse("not_utf8", f"the source is no UTF-8 at byte {exc.start}", "convert the file to UTF-8") from exc
+
+
+def parse(source: bytes) -> Tree:
+    """Return the syntax tree of a text, which may be incomplete or wrong.
+
+    Raises:
+        SourceError: It is no UTF-8 text without null bytes, has more than `MAX_BYTES` bytes, or is nested deeper than
+            `MAX_DEPTH` levels.
+    """
+    check_source(source)
+    parser = getattr(_local, "parser", None)
+    if parser is None:
+        parser = _local.parser = tree_sitter.Parser(_LANGUAGE)
+    parsed = parser.parse(source)
+    builder = _Builder(source, [])
+    root = builder.build(parsed)
+    if parsed.root_node.has_error or _has_open_lines(source, builder.tokens):
+        text, insertions = repair(source)
+        if insertions:
+            builder = _Builder(text, insertions)
+            root = builder.build(parser.parse(text))
+    return _finish(source, root, builder.tokens)
+
+
+def _has_open_lines(source: bytes, tokens: list[Token]) -> bool:
+    """Say whether a line outside of brackets ends with a token after which it cannot end.
+
+    The parser takes the next line for the rest of it and reports no error: in `os.path.` with `y = 3` below it, it
+    finds the attribute `y`.
+    """
+    depth = 0
+    for token, following in pairwise(tokens):
+        change = _LINE_STATE.get(token.text)
+        if change is None:
+            continue
+        depth += change
+        if change == 0 and depth <= 0:
+            gap = source[token.end : following.start]
+            if b"\n" in gap and b"\\" not in gap:
+                return True
+    return False
+
+
+class _Builder:
+    """Builds the module node of one parser tree.
+
+    Args:
+        text: The text that was parsed.
+        insertions: What was inserted into the source to get it. An inserted byte has the position of the insertion.
+    """
+
+    def __init__(self, text: bytes, insertions: list[Insertion]) -> None:
+        self.text = text
+        self.tokens: list[Token] = []
+        self._covered = 0  # up to where the text is in tokens, comments or white space
+        self._positions = [position for position, _ in insertions]
+        self._starts: list[int] = []
+        self._shifts: list[int] = []
+        shift = 0
+        for position, inserted in insertions:
+            self._starts.append(position + shift)
+            shift += len(inserted)
+            self._shifts.append(shift)
+
+    def build(self, parsed: tree_sitter.Tree) -> Node:
+        """Walk the parser's tree and return the module node."""
+        cursor = parsed.walk()
+        open_nodes: list[tuple[str, str, Items]] = []  # type of the parser's node, its role, the items before it
+        items: Items = []
+        while True:
+            node = cursor.node
+            assert node is not None
+            kind = node.type
+            role = cursor.field_name or ""
+            if (
+                kind not in _LEAVES or (kind == "string" and self._has_expressions(node))
+            ) and cursor.goto_first_child():
+                open_nodes.append((kind, role, items))
+                items = []
+                if len(open_nodes) > MAX_DEPTH:
+                    raise _too_deep()
+                continue
+            self._add_leaf(items, kind, role, node, open_nodes[-1][0] if open_nodes else "")
+            while open_nodes and not cursor.goto_next_sibling():
+                cursor.goto_parent()
+                kind, role, outer = open_nodes.pop()
+                if not open_nodes:
+                    return self._module(items)
+                if items:
+                    _close(kind, role, items, outer, open_nodes[-1][0])
+                items = outer
+            if not open_nodes:
+                return self._module(items)
+
+    def _module(self, items: Items) -> Node:
+        self._add_gap(items, len(self.text), "")
+        size = self._original(len(self.text))
+        end = Token(TokenKind.EOF, "", size, size)
+        self.tokens.append(end)
+        module = STATEMENT_SHAPES["module"]("module", items) if items else Node("Module", [end], {"body": []})
+        assert type(module) is Node
+        if items:
+            module.tokens.append(end)
+        module.start, module.end = 0, size
+        return module
+
+    def _has_expressions(self, string: tree_sitter.Node) -> bool:
+        """Say whether a string is an f-string (or a template)."""
+        prefix = self.text[string.start_byte : string.start_byte + 3].lower()
+        return b"f" in prefix.split(b'"')[0].split(b"'")[0] or b"t" in prefix.split(b'"')[0].split(b"'")[0]
+
+    def _add_leaf(self, items: Items, kind: str, role: str, node: tree_sitter.Node, parent: str) -> None:
+        start, end = node.start_byte, node.end_byte
+        if start > self._covered:
+            self._add_gap(items, start, parent)
+        if end > self._covered:
+            self._covered = end
+        if kind in _SKIPPED:
+            return
+        if self._starts:
+            token_start, token_end = self._original(start), self._original(end)
+        else:
+            token_start, token_end = start, end
+        if token_start == token_end:
+            self._add_missing(items, kind, role, token_start)
+        elif kind in _NAMES:
+            token = self._add_token(items, TokenKind.IDENT, self.text[start:end].decode(), token_start, token_end, role)
+            if role != "attribute":
+                items[-1] = _named(token, role)
+        elif kind in _ANONYMOUS:
+            self._add_token(items, _ANONYMOUS[kind], kind, token_start, token_end, role)
+        elif kind in _TERMINAL_KINDS:
+            node_kind, token_kind = _TERMINAL_KINDS[kind]
+            token = self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
+            items[-1] = Node(node_kind, (token,), {"expressions": []} if node_kind == "StringExpr" else {})
+            items[-1].role = role
+        else:
+            token_kind = TokenKind.STRING if kind in _STRING_PIECES else TokenKind.BAD
+            self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
+
+    def _add_token(self, items: Items, kind: TokenKind, text: str, start: int, end: int, role: str) -> Token:
+        token = Token(kind, text, start, end, role)
+        self.tokens.append(token)
+        items.append(token)
+        return token
+
+    def _add_missing(self, items: Items, kind: str, role: str, position: int) -> None:
+        """Add what stands for an identifier that the text lacks; other tokens that it lacks are just not there."""
+        if role == "attribute" and kind in _NAMES:
+            self._add_token(items, TokenKind.IDENT, "", position, position, role)
+        elif kind in _NAMES:
+            items.append(empty_expression(position))
+            items[-1].role = role
+
+    def _add_gap(self, items: Items, end: int, parent: str) -> None:
+        """Add a token for text that the parser skipped."""
+        gap = self.text[self._covered : end]
+        text = gap.strip()
+        if text and text != b"\xef\xbb\xbf":  # the byte order mark
+            start = self._covered + gap.index(text)
+            kind = TokenKind.STRING if parent in _IN_STRING else TokenKind.BAD
+            first, last = self._original(start), self._original(start + len(text))
+            self._add_token(items, kind, text.decode(errors="replace"), first, last, "")
+        self._covered = end
+
+    def _original(self, position: int) -> int:
+        """Return the position in the source of a position in the parsed text."""
+        before = bisect_left(self._starts, position)
+        if not before:
+            return position
+        return max(position - self._shifts[before - 1], self._positions[before - 1])
+
+
+def _named(token: Token, role: str) -> Node:
+    node = Node("NameExpr", (token,), {}, token.text)
+    node.role = role
+    return node
+
+
+def _close(kind: str, role: str, items: Items, outer: Items, parent: str) -> None:
+    """Shape the items of a finished parser node and add what they become to those of the node around it."""
+    result = error(parent, items) if kind == "ERROR" else _SHAPES.get(kind, splice)(kind, items)
+    if type(result) is Node:
+        result.role = role
+        outer.append(result)
+        return
+    assert isinstance(result, list)
+    if role:
+        for item in result:
+            item.role = item.role or role
+    outer += result
+
+
+def _finish(source: bytes, root: Node, tokens: list[Token]) -> Tree:
+    """Number the nodes, tell each token and node where it belongs, and check the depth."""
+    nodes: list[Node] = []
+    depths: list[int] = []
+    stack = [root]
+    num_tokens = 0
+    while stack:
+        node = stack.pop()
+        node.index = len(nodes)
+        nodes.append(node)
+        depths.append(depths[node.parent.index] + 1 if node.parent is not None else 0)
+        for token in node.tokens:
+            token.node = node
+        num_tokens += len(node.tokens)
+        if node.children:
+            for child in node.children:
+                child.parent = node
+            stack += reversed(node.children)
+    if max(depths) > MAX_DEPTH:
+        raise _too_deep()
+    if num_tokens != len(tokens):  # pieces of strings were joined, or identifiers added
+        tokens = sorted((token for node in nodes for token in node.tokens), key=lambda token: (token.start, token.end))
+    return Tree(source, root, nodes, tokens)
+
+
+def _too_deep() -> SourceError:
+    return _refuse("too_deep", f"the source is nested deeper than {MAX_DEPTH} levels", "leave the file out")
