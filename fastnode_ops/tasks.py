@@ -27,6 +27,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from fastnode_ops.publish_tasks import pin_model, rebuild_datadeps, upload_model, verify_datadeps
+from fastnode_ops.server_tasks import start_server, stop_server
 from ops_common.errors import ConfigError
 
 Result = dict[str, str | int | float | bool]
@@ -171,5 +173,12 @@ def _missing(*_: object) -> NoReturn:
     raise ConfigError("this step is not part of this version", "`python -m fastnode_ops --help` lists those that are")
 
 
-TASKS: list[Callable[..., Mapping[str, Any]]] = []
+TASKS: list[Callable[..., Mapping[str, Any]]] = [
+    start_server,
+    stop_server,
+    upload_model,
+    pin_model,
+    rebuild_datadeps,
+    verify_datadeps,
+]
 """The functions that are commands, in the order of the help."""
