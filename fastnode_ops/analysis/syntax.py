@@ -48,6 +48,7 @@ __all__ = [
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 400
+MAX_BLOCKS = 100  # as in Python itself
 
 _LANGUAGE = tree_sitter.Language(tree_sitter_python.language())
 _local = threading.local()  # a parser must not be used by two threads at once
@@ -111,20 +112,21 @@ def parse(source: bytes) -> Tree:
 
     Raises:
         SourceError: It is no UTF-8 text without null bytes, has more than `MAX_BYTES` bytes, or is nested deeper than
-            `MAX_DEPTH` levels.
+            `MAX_DEPTH` levels or `MAX_BLOCKS` indented blocks.
     """
     check_source(source)
     parser = getattr(_local, "parser", None)
     if parser is None:
         parser = _local.parser = tree_sitter.Parser(_LANGUAGE)
     parsed = parser.parse(source)
-    builder = _Builder(source, [])
-    root = builder.build(parsed)
-    if parsed.root_node.has_error or _has_open_lines(source, builder.tokens):
-        text, insertions = repair(source)
-        if insertions:
-            builder = _Builder(text, insertions)
-            root = builder.build(parser.parse(text))
+    if not parsed.root_node.has_error:
+        builder = _Builder(source, [])
+        root = builder.build(parsed)
+        if not _has_open_lines(source, builder.tokens):
+            return _finish(source, root, builder.tokens)
+    text, insertions = repair(source)
+    builder = _Builder(text, insertions)
+    root = builder.build(parser.parse(text) if insertions else parsed)
     return _finish(source, root, builder.tokens)
 
 
@@ -173,6 +175,7 @@ class _Builder:
         cursor = parsed.walk()
         open_nodes: list[tuple[str, str, Items]] = []  # type of the parser's node, its role, the items before it
         items: Items = []
+        num_blocks = 0
         while True:
             node = cursor.node
             assert node is not None
@@ -183,13 +186,15 @@ class _Builder:
             ) and cursor.goto_first_child():
                 open_nodes.append((kind, role, items))
                 items = []
-                if len(open_nodes) > MAX_DEPTH:
+                num_blocks += kind == "block"
+                if len(open_nodes) > MAX_DEPTH or num_blocks > MAX_BLOCKS:
                     raise _too_deep()
                 continue
             self._add_leaf(items, kind, role, node, open_nodes[-1][0] if open_nodes else "")
             while open_nodes and not cursor.goto_next_sibling():
                 cursor.goto_parent()
                 kind, role, outer = open_nodes.pop()
+                num_blocks -= kind == "block"
                 if not open_nodes:
                     return self._module(items)
                 if items:
@@ -323,4 +328,6 @@ def _finish(source: bytes, root: Node, tokens: list[Token]) -> Tree:
 
 
 def _too_deep() -> SourceError:
-    return _refuse("too_deep", f"the source is nested deeper than {MAX_DEPTH} levels", "leave the file out")
+    return _refuse(
+        "too_deep", f"the source is nested deeper than {MAX_DEPTH} levels or {MAX_BLOCKS} blocks", "leave the file out"
+    )

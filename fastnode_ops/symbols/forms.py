@@ -16,9 +16,6 @@ STORE_FORMAT = "fastnode-symbols-1"
 MAX_FORMS = 8
 """Members of a union that are kept."""
 
-MAX_FORM_DEPTH = 5
-"""Type arguments within type arguments that are kept; deeper ones are unknown."""
-
 RECEIVER = "~Self"
 NONE = "types.NoneType"
 TYPE = "builtins.type"
@@ -26,7 +23,7 @@ TUPLE = "builtins.tuple"
 CALLABLE = "typing.Callable"
 
 _ITERATED = {
-    "builtins": "list tuple set frozenset dict enumerate map filter reversed",
+    "builtins": "list tuple set frozenset dict map filter reversed",
     "collections": "deque Counter OrderedDict defaultdict ChainMap",
     "types": "GeneratorType AsyncGeneratorType",
     "typing": "Iterable Iterator Generator Sequence MutableSequence Collection Container AbstractSet MutableSet "

@@ -19,6 +19,7 @@ from fastnode_ops.symbols.symbol import ParameterKind
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
+_DESCRIPTORS = frozenset({"DynamicClassAttribute", "_magic_enum_attr"})
 _MAX_DEFAULT_CHARACTERS = 80
 _MAX_RETURNS = 16
 _CONTEXT_MANAGERS = {
@@ -48,7 +49,7 @@ def declare_function(node: Function, *, is_method: bool, is_stub: bool) -> Decla
     return Declaration(
         DeclarationKind.FUNCTION,
         signatures=[Signature(parameters, returns)],
-        is_descriptor=any(name.lower().endswith("property") for name in decorators),
+        is_descriptor=any(name.lower().endswith("property") or name in _DESCRIPTORS for name in decorators),
         is_overloaded="overload" in decorators,
     )
 

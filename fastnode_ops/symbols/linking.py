@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from fastnode_ops.symbols.declarations import Declaration, DeclarationKind, DeclaredParameter, Ref, RefForm
 from fastnode_ops.symbols.forms import (
-    MAX_FORM_DEPTH,
     NONE,
     RECEIVER,
     TYPE,
@@ -22,6 +21,11 @@ from fastnode_ops.symbols.special_types import NOTHING, RENAMED, TYPING, WRAPPER
 from fastnode_ops.symbols.symbol import SymbolKind
 
 _ENUMERATION = "enum.Enum"
+
+_MAX_DEPTH = 14
+"""Steps from a type as written to what it means: aliases, unions, type arguments (which count as several)."""
+
+_ARGUMENT_DEPTH = 3
 
 
 @dataclass(slots=True)
@@ -129,7 +133,7 @@ class _Linker:
 
     def _literals(self, ref: Ref, scope: str, depth: int) -> set[str] | None:
         """Return the constants that a type allows; None if it allows others."""
-        if depth > MAX_FORM_DEPTH:
+        if depth > _MAX_DEPTH:
             return None
         if ref.form is RefForm.LITERAL:
             return {ref.arguments[0].name}
@@ -158,7 +162,7 @@ class _Linker:
 
     def forms(self, ref: Ref, scope: str, depth: int = 0) -> Forms:
         """Return a type that is written in a scope; empty when unknown."""
-        if depth > MAX_FORM_DEPTH:
+        if depth > _MAX_DEPTH:
             return ()
         if ref.form is RefForm.NAME:
             return self._named(ref, scope, depth)
@@ -177,7 +181,7 @@ class _Linker:
         return ()
 
     def _arguments(self, ref: Ref, scope: str, depth: int) -> tuple[Forms, ...]:
-        found = [self.forms(argument, scope, depth + 1) for argument in ref.arguments]
+        found = [self.forms(argument, scope, depth + _ARGUMENT_DEPTH) for argument in ref.arguments]
         if len(found) == 2 and found[1] == (Form("..."),):
             found.pop()
         return tuple(found)
@@ -238,7 +242,7 @@ class _Linker:
             return ()
         if node.kind is DeclarationKind.CLASS:
             return (Form(TYPE, ((Form(path),),)),)
-        if node.kind is DeclarationKind.OBJECT and depth <= MAX_FORM_DEPTH:
+        if node.kind is DeclarationKind.OBJECT and depth <= _MAX_DEPTH:
             return self.object_forms(path)
         return ()
 
