@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from fastnode_ops.publish_tasks import pin_model, rebuild_datadeps, upload_model, verify_datadeps
+from fastnode_ops.publish_tasks import check_release, pin_model, rebuild_datadeps, upload_model, verify_datadeps
 from fastnode_ops.server_tasks import start_server, stop_server
 from ops_common.errors import ConfigError
 
@@ -176,6 +176,7 @@ def _missing(*_: object) -> NoReturn:
 TASKS: list[Callable[..., Mapping[str, Any]]] = [
     start_server,
     stop_server,
+    check_release,
     upload_model,
     pin_model,
     rebuild_datadeps,
