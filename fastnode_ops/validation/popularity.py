@@ -17,6 +17,7 @@ from fastnode_ops.validation.providers import (
     NoAnswer,
     Question,
     Scored,
+    with_name,
 )
 
 # What a member of the base can be looked up in; a call whose type is unknown says nothing about its members.
@@ -65,7 +66,7 @@ class Popularity:
 
     def answer(self, question: Question) -> Answer:
         """Complete; raises NoAnswer when the base is unknown, and DataError for a buffer that cannot be parsed."""
-        analysis = analyse(question.source, self.symbols)
+        analysis = analyse(with_name(question.source, question.cursor), self.symbols)
         node = attribute_at(analysis.tree, question.cursor)
         if node is None:
             raise NoAnswer("no attribute expression at the cursor")

@@ -162,12 +162,16 @@ def trim_end(source: bytes, cursor: int) -> int:
 
     newline = source.find(b"\n", cursor)
     end_of_line = len(source) if newline < 0 else newline
-    # without a name behind the dot, the parser would take the next line's first for it
-    filler = b"" if is_name_byte(source[cursor : cursor + 1]) else DUMMY.encode()
-    tree = parse(source[:cursor] + filler + source[cursor:])
-    statement = enclosing_statement(tree.node_at(cursor - 1))
-    end_of_statement = 0 if statement is None else statement.end - len(filler)
+    named = with_name(source, cursor)
+    statement = enclosing_statement(parse(named).node_at(cursor - 1))
+    end_of_statement = 0 if statement is None else statement.end - (len(named) - len(source))
     return min(max(end_of_line, end_of_statement), len(source))
+
+
+def with_name(source: bytes, cursor: int) -> bytes:
+    """Return a buffer that has a name behind the dot: without one, a parser takes the next line's first for it."""
+    filler = b"" if is_name_byte(source[cursor : cursor + 1]) else DUMMY.encode()
+    return source[:cursor] + filler + source[cursor:]
 
 
 def is_name_byte(byte: bytes) -> bool:
