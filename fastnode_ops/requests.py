@@ -285,7 +285,7 @@ def _release_plan(
         "server": request.server or "",
         "rundb": request.rundb or rundb,
         "destination": request.destination or destination,
-        "checkout_dir": str(checkout),
+        "checkout_dir": str(checkout) if kept["pin"] or checkout.is_dir() else "",
     }
 
 

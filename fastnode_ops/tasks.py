@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastnode_ops.pipeline_dir import PipelineDir
-from fastnode_ops.publish_tasks import pin_model, rebuild_datadeps, upload_model, verify_datadeps
+from fastnode_ops.publish_tasks import check_release, pin_model, rebuild_datadeps, upload_model, verify_datadeps
 from fastnode_ops.server_tasks import start_server, stop_server
 from ops_common.errors import ConfigError
 
@@ -247,6 +247,7 @@ TASKS: list[Callable[..., Mapping[str, Any]]] = [
     stop_server,
     compress_model,
     convert_metainfo,
+    check_release,
     upload_model,
     pin_model,
     rebuild_datadeps,

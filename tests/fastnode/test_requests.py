@@ -176,7 +176,9 @@ def test_what_does_not_exist_is_refused_by_name(root: Path, values: dict[str, An
 
 
 def test_a_checkout_that_is_not_needed_need_not_exist(root: Path) -> None:
-    assert standalone(root, checkout="gone", pin=False)["pin"] is False
+    plan = standalone(root, checkout="gone", pin=False)
+    assert (plan["pin"], plan["checkout_dir"]) == (False, "")
+    assert standalone(root, checkout="product", pin=False)["checkout_dir"] == str(root / "product")
 
 
 def make_run(root: Path, name: str, age: int = 0, **plan: Any) -> Path:
