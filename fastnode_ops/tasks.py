@@ -24,10 +24,19 @@ The steps of a run, in order; those of the graph data server and of the release 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from fastnode_ops.pipeline_dir import PipelineDir
+from fastnode_ops.publish_tasks import pin_model, rebuild_datadeps, upload_model, verify_datadeps
+from fastnode_ops.server_tasks import start_server, stop_server
 from ops_common.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastnode_ops.config import ExpressionConfig
+    from fastnode_ops.training.train import TrainSummary
 
 Result = dict[str, str | int | float | bool]
 
@@ -80,7 +89,13 @@ def train_model(
         steps: Number of updates.
         overrides: Settings that replace those of the file, as section.key=value.
     """
-    _missing(work_dir, corpus_dir, server, config_file, model_name, steps, overrides)
+    from fastnode_ops.training.pipeline import train_in
+
+    config = _config(config_file, overrides)
+    summary = train_in(
+        PipelineDir(Path(work_dir)), Path(corpus_dir), server, config, steps=steps, model_name=model_name
+    )
+    return _trained(summary)
 
 
 def continue_training(
@@ -104,7 +119,13 @@ def continue_training(
         steps: Number of further updates.
         overrides: Settings that replace those of the file, as section.key=value.
     """
-    _missing(work_dir, corpus_dir, server, config_file, model_name, steps, overrides)
+    from fastnode_ops.training.pipeline import continue_in
+
+    config = _config(config_file, overrides)
+    summary = continue_in(
+        PipelineDir(Path(work_dir)), Path(corpus_dir), server, config, steps=steps, model_name=model_name
+    )
+    return _trained(summary)
 
 
 def compress_model(*, work_dir: str, config_file: str = "", max_epochs: int = 0) -> Result:
@@ -115,7 +136,28 @@ def compress_model(*, work_dir: str, config_file: str = "", max_epochs: int = 0)
         config_file: Settings (TOML); empty: the defaults.
         max_epochs: Most epochs for a codebook; 0: as in config_file.
     """
-    _missing(work_dir, config_file, max_epochs)
+    from fastnode_ops.models.compress import compress
+    from fastnode_ops.training.pipeline import read_held_out
+    from ops_common.artifacts import write_json
+
+    place = PipelineDir(Path(work_dir))
+    report = compress(
+        _config(config_file, None),
+        place.saved_model,
+        place.compressed_model,
+        place.codebooks,
+        max_epochs=max_epochs or None,
+        batches=read_held_out(place),
+    )
+    write_json(place.reports / "compression.json", report.as_values())
+    errors = {
+        f"relative_error_{table.name.replace('/', '_')}": round(table.relative_error, 4) for table in report.tables
+    }
+    return {
+        "frozen_model": str(place.compressed_model),
+        "num_bytes": place.compressed_model.stat().st_size,
+        **errors,
+    }
 
 
 def convert_metainfo(*, work_dir: str) -> Result:
@@ -124,7 +166,11 @@ def convert_metainfo(*, work_dir: str) -> Result:
     Args:
         work_dir: The pipeline's folder.
     """
-    _missing(work_dir)
+    from fastnode_ops.samples.serving_metainfo import convert
+
+    place = PipelineDir(Path(work_dir))
+    convert(place.metainfo, place.serving_metainfo)
+    return {"serving_metainfo": str(place.serving_metainfo)}
 
 
 def validate_attributes(
@@ -167,9 +213,43 @@ def rebuild_curated_examples(*, work_dir: str, corpus_dir: str) -> Result:
     _missing(work_dir, corpus_dir)
 
 
+def _config(config_file: str, overrides: list[str] | None) -> ExpressionConfig:
+    from fastnode_ops.config import ExpressionConfig
+    from ops_common.config import load_config
+
+    return load_config(ExpressionConfig, Path(config_file) if config_file else None, overrides or [])
+
+
+def _trained(summary: TrainSummary) -> Result:
+    finite = {
+        name: round(value, 4)
+        for name, value in (("final_loss", summary.final_loss), ("validation_loss", summary.validation_loss))
+        if math.isfinite(value)
+    }
+    return {
+        "global_step": summary.global_step,
+        "num_samples": summary.num_samples,
+        "steps_per_second": round(summary.steps_per_second, 3),
+        "cpu_seconds_per_step": round(summary.cpu_seconds_per_step, 3),
+        "wall_seconds": round(summary.wall_seconds, 1),
+        **finite,
+    }
+
+
 def _missing(*_: object) -> NoReturn:
     raise ConfigError("this step is not part of this version", "`python -m fastnode_ops --help` lists those that are")
 
 
-TASKS: list[Callable[..., Mapping[str, Any]]] = []
+TASKS: list[Callable[..., Mapping[str, Any]]] = [
+    start_server,
+    train_model,
+    continue_training,
+    stop_server,
+    compress_model,
+    convert_metainfo,
+    upload_model,
+    pin_model,
+    rebuild_datadeps,
+    verify_datadeps,
+]
 """The functions that are commands, in the order of the help."""

@@ -18,6 +18,7 @@ from fastnode_ops.analysis.shaping import (
     single,
     splice,
     split_items,
+    widened,
 )
 
 
@@ -65,7 +66,7 @@ def argument(items: Items) -> Node:
     """Make an argument of what stands between two commas of a call."""
     node = single(items)
     if node.kind == "Argument":
-        return node if len(items) == 1 else Node("Argument", items, node.parts)
+        return widened(items, node)
     if node.kind == "UnaryExpr" and node.parts["operator"].text in ("*", "**"):
         at = items.index(node)
         items[at : at + 1] = node.items()
@@ -100,7 +101,9 @@ def _class_pattern(_: str, items: Items) -> Node:
 
 def _subscript(items: Items) -> Node:
     node = single(items)
-    return node if node.kind == "SliceSubscript" else Node("IndexSubscript", items, {"value": node})
+    if node.kind == "SliceSubscript":
+        return widened(items, node)
+    return Node("IndexSubscript", items, {"value": node})
 
 
 def _index(_: str, items: Items) -> Node:

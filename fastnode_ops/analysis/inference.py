@@ -7,12 +7,13 @@ anywhere, in whatever order the program runs; unions have at most eight members;
 from __future__ import annotations
 
 from fastnode_ops.analysis.inference_annotations import Annotations
-from fastnode_ops.analysis.inference_calls import NO_ARGUMENTS, Arguments, call_function, call_type, known_arguments
+from fastnode_ops.analysis.inference_calls import call_function, call_type
 from fastnode_ops.analysis.inference_cells import MAX_STEPS, Cells
 from fastnode_ops.analysis.inference_definitions import Definitions
 from fastnode_ops.analysis.inference_expressions import RULES
 from fastnode_ops.analysis.inference_members import members_of
 from fastnode_ops.analysis.inference_names import Names
+from fastnode_ops.analysis.inference_signatures import NO_ARGUMENTS, Arguments, known_arguments
 from fastnode_ops.analysis.inference_terms import Term, Terms, join, to_instances
 from fastnode_ops.analysis.nodes import Node, Tree
 from fastnode_ops.analysis.scopes import Scopes

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from fastnode_ops.analysis.inference_engine import Engine
 from fastnode_ops.analysis.inference_operators import CONSTANTS
 from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join, to_types
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.analysis.values import ValueKind
 from fastnode_ops.symbols.forms import CALLABLE, RECEIVER, TUPLE, TYPE
 from fastnode_ops.symbols.special_types import NOTHING, RENAMED, TYPING, WRAPPERS
-
-if TYPE_CHECKING:
-    from fastnode_ops.analysis.inference import Inference
 
 _MAX_DEPTH = 8
 _EXPRESSIONS = frozenset({"NameExpr", "AttributeExpr"})
@@ -21,7 +17,7 @@ _EXPRESSIONS = frozenset({"NameExpr", "AttributeExpr"})
 class Annotations:
     """The annotations of one file, evaluated by its inference."""
 
-    def __init__(self, inference: Inference) -> None:
+    def __init__(self, inference: Engine) -> None:
         self._inference = inference
 
     def instances(self, node: Node, depth: int = 0) -> Terms:

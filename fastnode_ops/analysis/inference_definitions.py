@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastnode_ops.analysis.inference_bindings import BindingKind, binding_of
 from fastnode_ops.analysis.inference_classes import (
     ClassMembers,
@@ -15,13 +13,11 @@ from fastnode_ops.analysis.inference_classes import (
     is_property,
     takes_class,
 )
+from fastnode_ops.analysis.inference_engine import Engine
 from fastnode_ops.analysis.inference_operators import CONSTANTS
 from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join, to_instances
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.analysis.values import ValueKind
-
-if TYPE_CHECKING:
-    from fastnode_ops.analysis.inference import Inference
 
 _MAX_CLASSES = 64
 _FUNCTION = instance("types.FunctionType")
@@ -58,7 +54,7 @@ def _qualified(definition: Node) -> str:
 class Definitions:
     """The definitions of one file, evaluated by its inference."""
 
-    def __init__(self, inference: Inference) -> None:
+    def __init__(self, inference: Engine) -> None:
         self._inference = inference
         self._members = ClassMembers()
         self._results = FunctionResults()

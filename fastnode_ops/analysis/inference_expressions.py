@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from fastnode_ops.analysis.inference_calls import Argument, Arguments, KnownArgument
 from fastnode_ops.analysis.inference_definitions import function_term
+from fastnode_ops.analysis.inference_engine import Engine
 from fastnode_ops.analysis.inference_operators import (
     ALWAYS_BOOL,
     BOOL,
@@ -18,13 +17,11 @@ from fastnode_ops.analysis.inference_operators import (
     string,
     unary,
 )
+from fastnode_ops.analysis.inference_signatures import Argument, Arguments, KnownArgument
 from fastnode_ops.analysis.inference_terms import NONE, Term, Terms, instance, join, to_types
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.analysis.values import ValueKind
 from fastnode_ops.symbols.forms import TUPLE
-
-if TYPE_CHECKING:
-    from fastnode_ops.analysis.inference import Inference
 
 _MAX_ELEMENTS = 16
 _MAX_LITERAL_BYTES = 64
@@ -36,7 +33,7 @@ class NodeArgument:
 
     __slots__ = ("_inference", "_node")
 
-    def __init__(self, inference: Inference, node: Node) -> None:
+    def __init__(self, inference: Engine, node: Node) -> None:
         self._inference = inference
         self._node = node
 
@@ -60,20 +57,20 @@ class NodeArgument:
             return ""
 
 
-def _name(inference: Inference, node: Node) -> Terms:
+def _name(inference: Engine, node: Node) -> Terms:
     return inference.names.value(node)
 
 
-def _dotted(inference: Inference, node: Node) -> Terms:
+def _dotted(inference: Engine, node: Node) -> Terms:
     names = node.parts["names"]
     return inference.names.value(names[-1]) if len(names) > 1 else inference.terms(names[0])
 
 
-def _attribute(inference: Inference, node: Node) -> Terms:
+def _attribute(inference: Engine, node: Node) -> Terms:
     return inference.attribute(inference.terms(node.parts["value"]), node.parts["attribute"].text)
 
 
-def _call(inference: Inference, node: Node) -> Terms:
+def _call(inference: Engine, node: Node) -> Terms:
     function = node.parts["function"]
     is_super = function.kind == "NameExpr" and function.text == "super" and not node.parts["arguments"]
     if is_super and (parents := inference.definitions.parents_around(node)):
@@ -82,7 +79,7 @@ def _call(inference: Inference, node: Node) -> Terms:
     return inference.call(terms, _arguments(inference, node)) if terms else ()
 
 
-def _arguments(inference: Inference, node: Node) -> Arguments:
+def _arguments(inference: Engine, node: Node) -> Arguments:
     positional: list[Argument] = []
     keywords: dict[str, Argument] = {}
     is_open = False
@@ -96,7 +93,7 @@ def _arguments(inference: Inference, node: Node) -> Arguments:
     return Arguments(positional, keywords, is_open)
 
 
-def _binary(inference: Inference, node: Node) -> Terms:
+def _binary(inference: Engine, node: Node) -> Terms:
     operator = node.parts["operator"].text
     if operator in ALWAYS_BOOL:
         return (BOOL,)
@@ -115,28 +112,28 @@ def _binary(inference: Inference, node: Node) -> Terms:
     return binary(inference.members, operator, left, right, inference.operate)
 
 
-def _compared(inference: Inference, left: Terms, name: str) -> Terms:
+def _compared(inference: Engine, left: Terms, name: str) -> Terms:
     """Return what a comparison gives: arrays and columns compare element by element, all else gives a `bool`."""
     found = [inference.operate(term, f"__{name}__", ()) for term in left if term.kind is ValueKind.INSTANCE]
     return join(found) or (BOOL,)
 
 
-def _unary(inference: Inference, node: Node) -> Terms:
+def _unary(inference: Engine, node: Node) -> Terms:
     operator = node.parts["operator"].text
     if operator == "not":
         return (BOOL,)
     return unary(operator, inference.terms(node.parts["value"]), inference.operate)
 
 
-def _conditional(inference: Inference, node: Node) -> Terms:
+def _conditional(inference: Engine, node: Node) -> Terms:
     return join([inference.terms(node.parts["body"]), inference.terms(node.parts["else_value"])])
 
 
-def _await(inference: Inference, node: Node) -> Terms:
+def _await(inference: Engine, node: Node) -> Terms:
     return inference.wait(inference.terms(node.parts["value"]))
 
 
-def _index(inference: Inference, node: Node) -> Terms:
+def _index(inference: Engine, node: Node) -> Terms:
     subscripts = node.parts["subscripts"]
     if not subscripts:
         return ()
@@ -144,7 +141,7 @@ def _index(inference: Inference, node: Node) -> Terms:
     return join(found)
 
 
-def _subscripted(inference: Inference, term: Term, node: Node, subscripts: list[Node]) -> Terms:
+def _subscripted(inference: Engine, term: Term, node: Node, subscripts: list[Node]) -> Terms:
     if term.kind is ValueKind.TYPE:
         made = inference.annotations.instances(node) if term.node is None else ()
         return to_types(made) or (term,)
@@ -162,14 +159,14 @@ def _subscripted(inference: Inference, term: Term, node: Node, subscripts: list[
     return inference.call_method((term,), "__getitem__", Arguments([index]))
 
 
-def _tuple_item(inference: Inference, term: Term, index: Node) -> Terms:
+def _tuple_item(inference: Engine, term: Term, index: Node) -> Terms:
     try:
         return term.arguments[int(inference.tree.text(index).replace(" ", ""), 0)]
     except (ValueError, IndexError):
         return join(term.arguments)
 
 
-def _tuple(inference: Inference, node: Node) -> Terms:
+def _tuple(inference: Engine, node: Node) -> Terms:
     elements = node.parts["elements"]
     if len(elements) > _MAX_ELEMENTS or any(
         element.kind == "UnaryExpr" and element.tokens[0].text == "*" for element in elements
@@ -178,24 +175,24 @@ def _tuple(inference: Inference, node: Node) -> Terms:
     return (instance(TUPLE, *(inference.terms(element) for element in elements)),)
 
 
-def _list(inference: Inference, node: Node) -> Terms:
+def _list(inference: Engine, node: Node) -> Terms:
     path = "builtins.list" if node.kind == "ListExpr" else "builtins.set"
     return (instance(path, join([inference.terms(element) for element in node.parts["elements"][:_MAX_ELEMENTS]])),)
 
 
-def _dict(inference: Inference, node: Node) -> Terms:
+def _dict(inference: Engine, node: Node) -> Terms:
     entries = [
         entry for entry in node.parts["entries"] if entry.kind == "KeyValuePair" and entry.parts["key"] is not None
     ]
     return (_dict_of(inference, entries[:_MAX_ELEMENTS]),)
 
 
-def _dict_of(inference: Inference, entries: list[Node]) -> Term:
+def _dict_of(inference: Engine, entries: list[Node]) -> Term:
     keys = join([inference.terms(entry.parts["key"]) for entry in entries])
     return instance("builtins.dict", keys, join([inference.terms(entry.parts["value"]) for entry in entries]))
 
 
-def _comprehension(inference: Inference, node: Node) -> Terms:
+def _comprehension(inference: Engine, node: Node) -> Terms:
     element = node.parts["element"]
     if node.kind == "DictComprehensionExpr":
         entries = [element] if element.kind == "KeyValuePair" and element.parts["key"] is not None else []
@@ -210,24 +207,24 @@ _COMPREHENDED = {
 }
 
 
-def _lambda(_: Inference, node: Node) -> Terms:
+def _lambda(_: Engine, node: Node) -> Terms:
     return (function_term(node),)
 
 
-def _number(inference: Inference, node: Node) -> Terms:
+def _number(inference: Engine, node: Node) -> Terms:
     return number(inference.tree.text(node))
 
 
-def _string(inference: Inference, node: Node) -> Terms:
+def _string(inference: Engine, node: Node) -> Terms:
     source = inference.tree.source
     return string(source[node.start : min(node.end, node.start + 4)].decode("utf-8", "replace"))
 
 
-def _ellipsis(_: Inference, __: Node) -> Terms:
+def _ellipsis(_: Engine, __: Node) -> Terms:
     return (ELLIPSIS,)
 
 
-RULES: dict[str, Callable[[Inference, Node], Terms]] = {
+RULES: dict[str, Callable[[Engine, Node], Terms]] = {
     "NameExpr": _name,
     "DottedExpr": _dotted,
     "AttributeExpr": _attribute,

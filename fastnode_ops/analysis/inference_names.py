@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from fastnode_ops.analysis.inference_bindings import Binding, BindingKind, binding_of
 from fastnode_ops.analysis.inference_classes import is_accessor, receiver_name
 from fastnode_ops.analysis.inference_definitions import class_term, function_term
+from fastnode_ops.analysis.inference_engine import Engine
 from fastnode_ops.analysis.inference_operators import CONSTANTS, STR, binary
 from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join, to_instances
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.analysis.scopes import Variable
 from fastnode_ops.symbols.forms import TUPLE
-
-if TYPE_CHECKING:
-    from fastnode_ops.analysis.inference import Inference
 
 _MODULE_NAMES: dict[str, Terms] = {name: (STR,) for name in ("__name__", "__file__", "__doc__", "__package__")}
 _NO_REFERENCES = frozenset({"DottedExpr", "ImportAsName", "Argument"})
@@ -24,7 +21,7 @@ _NO_REFERENCES = frozenset({"DottedExpr", "ImportAsName", "Argument"})
 class Names:
     """The names of one file, evaluated by its inference."""
 
-    def __init__(self, inference: Inference) -> None:
+    def __init__(self, inference: Engine) -> None:
         self._inference = inference
         self._stars: list[str] | None = None
         self._globals: dict[str, Variable] | None = None

@@ -119,13 +119,14 @@ def parse(source: bytes) -> Tree:
     if parser is None:
         parser = _local.parser = tree_sitter.Parser(_LANGUAGE)
     parsed = parser.parse(source)
-    builder = _Builder(source, [])
-    root = builder.build(parsed)
-    if parsed.root_node.has_error or _has_open_lines(source, builder.tokens):
-        text, insertions = repair(source)
-        if insertions:
-            builder = _Builder(text, insertions)
-            root = builder.build(parser.parse(text))
+    if not parsed.root_node.has_error:
+        builder = _Builder(source, [])
+        root = builder.build(parsed)
+        if not _has_open_lines(source, builder.tokens):
+            return _finish(source, root, builder.tokens)
+    text, insertions = repair(source)
+    builder = _Builder(text, insertions)
+    root = builder.build(parser.parse(text) if insertions else parsed)
     return _finish(source, root, builder.tokens)
 
 

@@ -1,8 +1,8 @@
 """The context tokens of a site: the words nearest to it in the graph.
 
-One rule for training and completions, unlike the reference's two (specification 6.9, 13.4, D18, D19): breadth-first from
-the site over the tree and the token chain; a terminal counts unless it is punctuation; the nearest ten are taken. The
-site and what hangs below it do not count, since they are where the answer will stand.
+One rule for training and completions, unlike the reference's two (specification 6.9, 13.4, D18, D19): breadth-first
+from the site over the tree and the token chain; a terminal counts unless it is punctuation; the nearest ten are taken.
+The site and what hangs below it do not count, since they are where the answer will stand.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def context_tokens(graph: ProgramGraph, site: Node | Token, max_tokens: int) -> 
     found: list[GraphNode] = []
     seen: set[GraphNode] = {site}
     if isinstance(site, Node):
-        for node in site.walk():
-            seen.add(node)
-            seen.update(node.tokens)
+        for below in site.walk():
+            seen.add(below)
+            seen.update(below.tokens)
     queue: deque[GraphNode] = deque([site])
     num_visits = 0
     while queue and len(found) < max_tokens and num_visits < _MAX_VISITS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from fastnode_ops.analysis.nodes import Node, Token, is_terminal
+from fastnode_ops.analysis.nodes import Node, is_terminal
 from fastnode_ops.analysis.scopes import Variable
 from fastnode_ops.graphs.features import literal_of, types_of
 from fastnode_ops.graphs.program import GraphNode, Made, ProgramGraph, order_of
@@ -147,9 +147,7 @@ def _tree_edges(
     return {"ast_child": children, "next_token": chain}
 
 
-def _flow_edges(
-    graph: ProgramGraph, nodes: list[GraphNode], numbers: dict[GraphNode, int]
-) -> list[tuple[int, int]]:
+def _flow_edges(graph: ProgramGraph, nodes: list[GraphNode], numbers: dict[GraphNode, int]) -> list[tuple[int, int]]:
     variables: dict[int, Variable] = {}
     for node in nodes:
         if isinstance(node, Node) and node.kind == "NameExpr" and node is not graph.name_site:
@@ -260,8 +258,3 @@ def _sorted(pairs: Pairs) -> Pairs:
     if not len(pairs):
         return _NO_PAIRS
     return np.ascontiguousarray(pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))])
-
-
-def token_of(node: Node | Token) -> str:
-    """Return a readable name of a syntax node or token, for golden tests and the sample inspector."""
-    return f"{literal_of(node)}@{node.start}"

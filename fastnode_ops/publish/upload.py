@@ -102,6 +102,18 @@ def upload_out(
     )
 
 
+def last_upload(work_dir: Path) -> str:
+    """The prefix that the newest upload of a pipeline's folder has chosen; whether it was finished, its manifest says.
+
+    Raises:
+        ArtifactError: Nothing was uploaded from there.
+    """
+    path = PipelineDir(Path(work_dir)).tmp / _REMEMBERED
+    if not path.exists():
+        raise ArtifactError(f"nothing was uploaded from {work_dir} yet", "run `make upload` first")
+    return str(read_json(path)["place"])
+
+
 def _files_of(folder: PipelineDir) -> dict[str, Path]:
     """The files of `out/` by their keys, without what a killed writer left."""
     for needed in (folder.compressed_model, folder.serving_metainfo):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from fastnode_ops.analysis.analysis import Analysis
@@ -161,8 +163,10 @@ def _keyword_row(function: str, keyword: str, context: SampleContext) -> int | N
     return context.row(f"choose_kwarg:{function}:{keyword}")
 
 
-def _all(rows: object) -> list[int]:
-    found = list(rows)  # type: ignore[call-overload]
-    if None in found:
-        raise Rejected("no_production")
+def _all(rows: Iterable[int | None]) -> list[int]:
+    found = []
+    for row in rows:
+        if row is None:
+            raise Rejected("no_production")
+        found.append(row)
     return found

@@ -42,9 +42,7 @@ def make_attr(analysis: Analysis, symbol: str, rng: np.random.Generator, context
     rows = [context.productions.indices[str(child)] for child in production.children]
     label = production.children.index(production_id(symbol))
     answer = answer_of(rng, label, len(rows), context.num_negatives)
-    graph, feed = production_feed(
-        edited, site, INFER_ATTR, rows, context, scope="attribute", also_marked=[site.node]
-    )
+    graph, feed = production_feed(edited, site, INFER_ATTR, rows, context, scope="attribute", also_marked=[site.node])
     return GraphSample("attr", graph, feed, answer)
 
 
@@ -70,9 +68,10 @@ def find_dummy(edited: Analysis, dot_end: int) -> Token:
     Raises:
         Rejected: There is no attribute expression with it.
     """
-    token = edited.tree.token_at(dot_end)
+    token: Token | None = edited.tree.token_at(dot_end)
     if token is None or token.text != DUMMY or token.start != dot_end or token.node.kind != "AttributeExpr":
         raise Rejected("site_not_found_again")
-    if token.node.parts["attribute"] is not token:
+    expected: object = token.node.parts["attribute"]
+    if expected is not token:
         raise Rejected("site_not_found_again")
     return token

@@ -63,7 +63,7 @@ class SampleContext:
     productions: ProductionIndex
     attr_parents: Mapping[str, str] = field(default_factory=dict)
     keywords: Mapping[str, list[str]] = field(default_factory=dict)
-    graph: GraphConfig = GraphConfig()
+    graph: GraphConfig = field(default_factory=GraphConfig)
     num_negatives: int = 5
 
     def canonical(self, symbol: str) -> str:

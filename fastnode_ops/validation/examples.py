@@ -202,11 +202,15 @@ def read_example(place: Place) -> Example:
 
 def write_examples(folder: Path, examples: Sequence[Example]) -> None:
     """Write a folder with one file per example, replacing what was there as a whole."""
-    width = max(4, len(str(len(examples))))
     with atomic_folder(folder, replace=True) as temporary:
         for number, example in enumerate(examples, start=1):
-            name = f"example-{number:0{width}d}-of-{len(examples):0{width}d}.json"
-            (temporary / name).write_text(example.to_json(), encoding="utf-8")
+            (temporary / example_name(number, len(examples))).write_text(example.to_json(), encoding="utf-8")
+
+
+def example_name(number: int, total: int) -> str:
+    """Return the name of an example's file, numbers from 1; names sort like their numbers."""
+    width = max(4, len(str(total)))
+    return f"example-{number:0{width}d}-of-{total:0{width}d}.json"
 
 
 def write_example_file(path: Path, examples: Iterable[Example]) -> None:
