@@ -10,13 +10,14 @@ from fastnode_ops.analysis.analysis import analyse
 from fastnode_ops.analysis.nodes import Node, Tree
 from fastnode_ops.analysis.values import Value, ValueKind
 from fastnode_ops.symbols.store import SymbolStore
+from fastnode_ops.validation.failures import NoAnswer
 from fastnode_ops.validation.providers import (
     ALPHABET_PROVIDER,
     POPULARITY_PROVIDER,
     Answer,
-    NoAnswer,
     Question,
     Scored,
+    with_name,
 )
 
 # What a member of the base can be looked up in; a call whose type is unknown says nothing about its members.
@@ -65,7 +66,7 @@ class Popularity:
 
     def answer(self, question: Question) -> Answer:
         """Complete; raises NoAnswer when the base is unknown, and DataError for a buffer that cannot be parsed."""
-        analysis = analyse(question.source, self.symbols)
+        analysis = analyse(with_name(question.source, question.cursor), self.symbols)
         node = attribute_at(analysis.tree, question.cursor)
         if node is None:
             raise NoAnswer("no attribute expression at the cursor")
