@@ -11,24 +11,15 @@ different models under one name at the same instant are the caller's to avoid; `
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops_common.artifacts import (
-    MANIFEST_NAME,
-    atomic_folder,
-    check_manifest,
-    sha256_file,
-    verify_manifest,
-)
-from ops_common.errors import ArtifactError, ConfigError
-from ops_common.object_store import ObjectInfo, ObjectStore, RetryPolicy
-from ops_common.progress import Progress
-from ops_common.rundir import first_difference
+from ops_common.artifacts import MANIFEST_NAME, atomic_folder, sha256_file, verify_manifest
+from ops_common.errors import ArtifactError
+from ops_common.object_store import ObjectStore, RetryPolicy
+from ops_common.publishing import Published, publish_files, read_published
 
 _BUNDLE, _REPORTS, _PREDICTIONS = "bundle", "reports", "predictions"
 _MAIN_REPORT = "evaluation.html"
@@ -100,8 +91,7 @@ def upload_bundle(
         ServiceError: The service did not answer, refused, or returned something else than was written.
     """
     files = _files_to_upload(Path(bundle_dir), Path(reports_dir))
-    store, manifest, num_uploaded = _upload(files, destination, model_id, metadata, policy, create_bucket)
-    return _report(store, manifest, num_uploaded)
+    return _report(publish_files(files, destination, model_id, metadata, policy=policy, create_bucket=create_bucket))
 
 
 def upload_predictions(
@@ -131,39 +121,8 @@ def upload_predictions(
     if not predictions.is_file():
         raise ArtifactError(f"{predictions} does not exist", "run predict-blocks first")
     key = f"{_PREDICTIONS}/{predictions.name}"
-    store, manifest, _ = _upload({key: predictions}, destination, run_id, metadata, policy, create_bucket)
-    return PredictionsReport(store.uri(key), store.uri(MANIFEST_NAME), manifest["files"][key]["size_bytes"])
-
-
-def _upload(
-    files: Mapping[str, Path],
-    destination: str,
-    model_id: str,
-    metadata: Mapping[str, Any],
-    policy: RetryPolicy | None,
-    create_bucket: bool,
-) -> tuple[ObjectStore, dict[str, Any], int]:
-    """Uploads files by their keys, the manifest last, and reads everything back; tells how many it had to write."""
-    manifest = _manifest(files, model_id, metadata)
-    store = _open(destination, model_id, policy)
-    store.ensure_bucket(create=create_bucket)
-    present = {info.key: info for info in store.list_objects()}
-    is_complete = _check_not_taken(store, present, manifest)
-
-    size_bytes = sum(entry["size_bytes"] for entry in manifest["files"].values())
-    with Progress(f"upload {model_id}", size_bytes, "bytes") as progress:
-        # First everything that is there is read, so that nothing is written beside another model's files.
-        stored = _stored_already(store, present, manifest, is_complete, progress)
-        missing = [key for key in files if key not in stored]
-        for key in missing:
-            entry = manifest["files"][key]
-            stored[key] = store.put_file(files[key], key, sha256=entry["sha256"])
-            progress.advance(entry["size_bytes"])
-    if not is_complete:
-        _check_not_taken(store, {info.key: info for info in store.list_objects()}, manifest)
-        store.put_bytes(_encoded(manifest), MANIFEST_NAME)
-    _check_whole(store, manifest, stored)
-    return store, manifest, len(missing)
+    done = publish_files({key: predictions}, destination, run_id, metadata, policy=policy, create_bucket=create_bucket)
+    return PredictionsReport(done.store.uri(key), done.store.uri(MANIFEST_NAME), done.size_bytes)
 
 
 def download_bundle(uri: str, folder: Path, *, policy: RetryPolicy | None = None) -> dict[str, Any]:
@@ -186,7 +145,7 @@ def download_bundle(uri: str, folder: Path, *, policy: RetryPolicy | None = None
     """
     place = uri.rstrip("/").removesuffix(f"/{MANIFEST_NAME}").removesuffix(f"/{_BUNDLE}")
     store = ObjectStore.from_uri(place, policy=policy)
-    manifest = _read_manifest(store)
+    manifest = read_published(store)
     wanted = {key: entry for key, entry in manifest["files"].items() if key.startswith(f"{_BUNDLE}/")}
     if f"{_BUNDLE}/{MANIFEST_NAME}" not in wanted:
         raise ArtifactError(f"{store.uri(MANIFEST_NAME)} lists no bundle", "check the URI of the model")
@@ -211,112 +170,20 @@ def _files_to_upload(bundle_dir: Path, reports_dir: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def _manifest(files: Mapping[str, Path], model_id: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    entries = {key: {"sha256": sha256_file(path), "size_bytes": path.stat().st_size} for key, path in files.items()}
-    manifest: dict[str, Any] = json.loads(
-        _encoded({"files": entries, "model_id": model_id, "metadata": dict(metadata)})
-    )
-    return manifest
-
-
-def _encoded(manifest: Mapping[str, Any]) -> bytes:
-    try:
-        text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"the metadata of the model cannot be written as JSON: {error}", "use plain values") from None
-    return (text + "\n").encode("utf-8")
-
-
-def _open(destination: str, model_id: str, policy: RetryPolicy | None) -> ObjectStore:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", model_id):
-        raise ConfigError(
-            f"{model_id!r} cannot name a model in S3", "use up to 128 letters, digits, dots, dashes and underscores"
-        )
-    return ObjectStore.from_uri(f"{destination.rstrip('/')}/{model_id}", policy=policy)
-
-
-def _check_not_taken(store: ObjectStore, present: Mapping[str, ObjectInfo], manifest: Mapping[str, Any]) -> bool:
-    """Refuses a prefix that holds another model; says whether it holds this one, complete."""
-    hint = f"models are never overwritten: use another model id, or remove {store.uri()} first"
-    if MANIFEST_NAME in present:
-        difference = first_difference(_read_manifest(store), manifest)
-        if difference:
-            raise ArtifactError(f"{store.uri()} holds another model: {difference}", hint)
-        return True
-    for key, info in present.items():
-        entry = manifest["files"].get(key)
-        if entry is None or entry["size_bytes"] != info.size_bytes:
-            raise ArtifactError(f"{store.uri()} holds an unfinished upload of another model: {key} differs", hint)
-    return False
-
-
-def _stored_already(
-    store: ObjectStore,
-    present: Mapping[str, ObjectInfo],
-    manifest: Mapping[str, Any],
-    is_complete: bool,
-    progress: Progress,
-) -> dict[str, ObjectInfo]:
-    """The files that stand in S3 with their right content, proven by reading them."""
-    stored: dict[str, ObjectInfo] = {}
-    for key, entry in manifest["files"].items():
-        if key not in present:
-            continue
-        found = store.measure(key)
-        if found.sha256 == entry["sha256"]:
-            stored[key] = found
-            progress.advance(entry["size_bytes"])
-        elif not is_complete and not _was_meant(store, key, entry["sha256"]):
-            raise ArtifactError(
-                f"{store.uri(key)} has another content than this model's file",
-                f"an upload of another model was started here, or the storage is damaged: remove {store.uri()}, "
-                "or use another model id",
-            )
-    return stored
-
-
-def _was_meant(store: ObjectStore, key: str, sha256: str) -> bool:
-    """Whether the writer of an object meant to store this content: then it is ours, and the storage damaged it."""
-    head = store.head(key)
-    return head is not None and head.sha256 == sha256
-
-
-def _check_whole(store: ObjectStore, manifest: Mapping[str, Any], stored: Mapping[str, ObjectInfo]) -> None:
-    """The last look: nobody wrote other content while we were at it."""
-    wrong = first_difference(manifest, _read_manifest(store))
-    listed = {info.key: info for info in store.list_objects()}
-    for key, entry in manifest["files"].items():
-        # The same ETag means that nothing was written since we read it; another one may still be the same content.
-        if key not in listed or listed[key].etag != stored[key].etag:
-            wrong = wrong or ("" if key in listed and store.measure(key).sha256 == entry["sha256"] else key)
-    if wrong:
-        raise ArtifactError(
-            f"{store.uri()} was changed by somebody else during the upload: {wrong}",
-            "see who else writes there; then use another model id",
-        )
-
-
-def _read_manifest(store: ObjectStore) -> dict[str, Any]:
-    where = store.uri(MANIFEST_NAME)
-    try:
-        return check_manifest(json.loads(store.get_bytes(MANIFEST_NAME)), where)
-    except ValueError:
-        raise ArtifactError(f"{where} is not JSON", "the model has to be uploaded again, under another id") from None
-
-
 def _check_same_bundle(folder: Path, manifest_sha256: str) -> None:
     verify_manifest(folder)
     if sha256_file(folder / MANIFEST_NAME) != manifest_sha256:
         raise ArtifactError(f"{folder} holds another bundle", "choose another folder, or remove this one first")
 
 
-def _report(store: ObjectStore, manifest: Mapping[str, Any], num_uploaded: int) -> UploadReport:
+def _report(done: Published) -> UploadReport:
     main_report = f"{_REPORTS}/{_MAIN_REPORT}"
+    store = done.store
     return UploadReport(
         bundle_uri=store.uri(_BUNDLE),
         manifest_uri=store.uri(MANIFEST_NAME),
-        report_uri=store.uri(main_report if main_report in manifest["files"] else _REPORTS),
-        num_files=len(manifest["files"]),
-        size_bytes=sum(entry["size_bytes"] for entry in manifest["files"].values()),
-        num_uploaded=num_uploaded,
+        report_uri=store.uri(main_report if main_report in done.manifest["files"] else _REPORTS),
+        num_files=done.num_files,
+        size_bytes=done.size_bytes,
+        num_uploaded=done.num_uploaded,
     )

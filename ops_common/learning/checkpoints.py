@@ -64,7 +64,7 @@ class CheckpointStore:
 
     def latest(self) -> Path | None:
         """Return the newest whole checkpoint, or None; see `latest_checkpoint`."""
-        return latest_checkpoint(self.folder)
+        return latest_checkpoint(self.folder, self._name)
 
     def restore(self, prefix: Path, variables: Mapping[str, tf.Variable]) -> None:
         """Restore all variables from a checkpoint of the same model; see `restore_checkpoint`."""
@@ -142,18 +142,22 @@ class PartialRestore:
     skipped: Mapping[str, str]
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
+def latest_checkpoint(folder: Path, name: str = PREFIX_NAME) -> Path | None:
     """Return the prefix of the newest whole checkpoint of a folder; None when the folder has none at all.
 
     The state file decides which one is newest. A torn one is reported and passed over. A folder that was moved or
     copied is read where it is now, whatever absolute paths its state file holds.
+
+    Args:
+        folder: The folder.
+        name: What the names of its checkpoints begin with, for those that the state file does not list.
 
     Raises:
         ArtifactError: There are checkpoints, and every one is torn; starting again from nothing would hide that.
     """
     folder = Path(folder).absolute()
     first_damage = ""
-    for prefix in _candidates(folder):
+    for prefix in _candidates(folder, name):
         damage = find_damage(prefix)
         if not damage:
             return prefix
@@ -325,10 +329,10 @@ def with_suffix(prefix: Path, suffix: str) -> Path:
     return prefix.with_name(prefix.name + suffix)
 
 
-def _candidates(folder: Path) -> list[Path]:
+def _candidates(folder: Path, name: str) -> list[Path]:
     """Return the checkpoints of the state file, newest first, then the folder's others by falling step."""
     listed = listed_checkpoints(folder)
-    found = [path.with_suffix("") for path in folder.glob(f"{PREFIX_NAME}-*{INDEX_SUFFIX}")]
+    found = [path.with_suffix("") for path in folder.glob(f"{name}-*{INDEX_SUFFIX}")]
     others = sorted((path for path in found if path not in listed), key=step_of, reverse=True)
     return listed + others
 
