@@ -203,6 +203,7 @@ def _spans(tree: ast.AST, source: bytes) -> dict[str, set[tuple[int, int]]]:
         starts.append(starts[-1] + len(line))
     kinds = {ast.Attribute: "AttributeExpr", ast.Call: "CallExpr", ast.Return: "ReturnStmt", ast.Assign: "AssignStmt"}
     kinds |= {ast.For: "ForStmt", ast.If: "IfStmt", ast.With: "WithStmt", ast.Try: "TryStmt", ast.Expr: "ExprStmt"}
+    kinds |= {ast.AsyncFor: "ForStmt", ast.AsyncWith: "WithStmt", ast.TryStar: "TryStmt", ast.Match: "IfStmt"}
     result: dict[str, set[tuple[int, int]]] = {name: set() for name in kinds.values()}
     for node in ast.walk(tree):
         kind = kinds.get(type(node))
