@@ -56,6 +56,11 @@ class PipelineDir:
         return self.out / "expr_model.uncompressed.frozen.pb"
 
     @property
+    def weights(self) -> Path:
+        """The trained weights as NumPy's `.npz`."""
+        return self.out / "expr_model.weights.npz"
+
+    @property
     def compressed_model(self) -> Path:
         """The frozen graph whose tables are codebooks, by `compress`."""
         return self.serve / "expr_model.frozen.pb"
@@ -69,6 +74,16 @@ class PipelineDir:
     def checkpoint_prefix(self) -> Path:
         """Checkpoints are `<prefix>-<step>.*`, beside the state file `checkpoint`."""
         return self.tmp / "ckpt"
+
+    @property
+    def continuation(self) -> Path:
+        """What the newest `continue` set out to do."""
+        return self.tmp / "continuation.json"
+
+    @property
+    def held_out_batches(self) -> Path:
+        """The batches that the training is validated with."""
+        return self.tmp / "held-out-batches.json"
 
     @property
     def metrics(self) -> Path:

@@ -8,6 +8,7 @@ then renamed. A folder of files is complete when its `manifest.json`, which is w
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import itertools
@@ -25,6 +26,8 @@ MANIFEST_NAME = "manifest.json"
 
 # Distinguishes two threads of one process that write the same file.
 _counter = itertools.count()
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 # What the system says when the medium is full, the quota is used up, or the file may not grow further.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -68,8 +71,9 @@ def atomic_folder(final: Path, *, replace: bool = False) -> Iterator[Path]:
 
     Args:
         final: The name under which the folder shall stand.
-        replace: Whether a folder that already stands there may be replaced. The old one is moved aside first, so
-            for an instant there is none; there is never a mixture of both.
+        replace: Whether a folder that already stands there may be replaced. Both change names in one step where the
+            file system can do that; elsewhere the old one is moved aside first, so for an instant there is none.
+            There is never a mixture of both.
 
     Yields:
         The folder to fill.
@@ -293,12 +297,23 @@ def make_folder(folder: Path) -> None:
 
 
 def _move_folder(temporary: Path, final: Path) -> None:
-    old = _part_name(final)
-    if final.exists():
-        final.rename(old)
-    temporary.rename(final)
+    old = temporary
+    if not (final.exists() and _exchange(temporary, final)):
+        old = _part_name(final)
+        if final.exists():
+            final.rename(old)
+        temporary.rename(final)
     sync_to_disk(final.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; says whether the system could do it."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "renameat2"):
+        return False
+    names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    return bool(libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0)
 
 
 @contextmanager

@@ -219,6 +219,12 @@ class ObjectStore:
             if not page["IsTruncated"] or not token:
                 return sorted(found, key=lambda info: info.key)
 
+    def is_empty(self) -> bool:
+        """Whether there is no object, as in a bucket that does not exist."""
+        start = f"{self.prefix}/" if self.prefix else ""
+        page = self._call("list objects", lambda: self._unless_missing(lambda: self._list_page(start, None)))
+        return page is None or not page.get("Contents")
+
     def delete(self, key: str) -> None:
         """Removes an object; one that is not there is fine."""
         self._call(f"remove {key}", lambda: self._client.delete_object(Bucket=self.bucket, Key=self._full_key(key)))

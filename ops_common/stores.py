@@ -59,6 +59,10 @@ class Store(Protocol):
         """The files whose keys start with a prefix, in the order of their keys."""
         ...
 
+    def is_empty(self) -> bool:
+        """Whether nothing stands there."""
+        ...
+
 
 class FolderStore:
     """The files of one folder.
@@ -137,6 +141,10 @@ class FolderStore:
             if key.startswith(prefix) and path.is_file() and not _is_half_written(path.name):
                 found.append(ObjectInfo(key, path.stat().st_size, _tag(path)))
         return sorted(found, key=lambda info: info.key)
+
+    def is_empty(self) -> bool:
+        """Whether there is no file."""
+        return not self.list_objects()
 
     def _path(self, key: str) -> Path:
         if _is_manifest_key(key):

@@ -74,12 +74,20 @@ class LocalS3:
 class Proxy:
     """Stands between a client and a server; passes `num_puts` writes, then cuts or holds connections.
 
-    It can also change the bytes `needle` in answers to `nEedle`, as often as `num_flips` says.
+    It can also change the bytes `needle` in answers to `nEedle`, as often as `num_flips` says, and hold the first
+    request to read something whose address has `hold_reads_of` in it.
     """
 
     def __init__(
-        self, server_port: int, *, num_puts: int | None = None, hold: bool = False, num_flips: int = 0
+        self,
+        server_port: int,
+        *,
+        num_puts: int | None = None,
+        hold: bool = False,
+        num_flips: int = 0,
+        hold_reads_of: str = "",
     ) -> None:
+        self._hold_reads_of = hold_reads_of.encode()
         self._server_port, self._num_puts, self._hold, self.num_flips = server_port, num_puts, hold, num_flips
         self.refused = threading.Event()
         self._lock = threading.Lock()
@@ -106,6 +114,9 @@ class Proxy:
     def _pump(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
         try:
             while data := source.recv(1 << 16):
+                if not is_answer and self._is_held(data):
+                    self.refused.set()
+                    return
                 if not is_answer and data.startswith(b"PUT ") and not self._may_pass():
                     if self._hold:
                         return  # and leave the connection open, without an answer for ever
@@ -115,6 +126,10 @@ class Proxy:
             pass
         for item in (source, target):
             item.close()
+
+    def _is_held(self, request: bytes) -> bool:
+        first_line = request.partition(b"\r\n")[0]
+        return bool(self._hold_reads_of) and first_line.startswith(b"GET ") and self._hold_reads_of in first_line
 
     def _may_pass(self) -> bool:
         with self._lock:

@@ -7,6 +7,7 @@ and the bodies of functions after all that stands outside of functions.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import deque
 from collections.abc import Callable
 
@@ -38,7 +39,9 @@ class Scope:
         self.nonlocals: set[str] = set()
 
     def spell(self, name: str) -> str:
-        """Return the name as Python spells it here: names like `__x` carry the name of the class."""
+        """Return the name as Python spells it here: in normal form, names like `__x` with the name of the class."""
+        if not name.isascii():
+            name = unicodedata.normalize("NFKC", name)
         if not self.private or not name.startswith("__") or name.endswith("__"):
             return name
         owner = self.private.lstrip("_")

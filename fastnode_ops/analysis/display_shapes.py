@@ -19,6 +19,7 @@ from fastnode_ops.analysis.shaping import (
     single,
     split_items,
     unwrap_tuple,
+    widened,
 )
 
 
@@ -33,7 +34,7 @@ def _entry(items: Items) -> Node:
     """Make an entry of what stands between two commas of a dictionary."""
     node = single(items)
     if node.kind == "KeyValuePair":
-        return node
+        return widened(items, node)
     if node.kind == "UnaryExpr" and node.parts["operator"].text == "**":
         at = items.index(node)
         items[at : at + 1] = node.items()
@@ -61,16 +62,15 @@ def _dict_entry(items: Items) -> Node:
 
 def _for_in(_: str, items: Items) -> Node:
     is_async = is_token(items[0], "async")
-    before, after = _around_in(items)
-    targets = unwrap_tuple(before, operand(before))
+    start = next((at for at, item in enumerate(items) if is_token(item, "for")), 0)
+    inside = next((at for at, item in enumerate(items) if is_token(item, "in")), len(items))
+    before, after = items[:inside], items[inside:]
+    target = operand_after(before, start + 1)
+    if not after:
+        after = [empty_expression(before[-1].end)]
     iterable = operand(after)
-    parts = {"targets": targets, "iterable": iterable, "conditions": [], "is_async": is_async}
+    parts = {"targets": unwrap_tuple(before, target), "iterable": iterable, "conditions": [], "is_async": is_async}
     return Node("Generator", [*before, *after], parts)
-
-
-def _around_in(items: Items) -> tuple[Items, Items]:
-    at = next((at for at, item in enumerate(items) if is_token(item, "in")), len(items))
-    return items[:at], items[at:]
 
 
 def _comprehension(kind: str, items: Items) -> Node:

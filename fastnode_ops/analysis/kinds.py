@@ -86,7 +86,7 @@ KINDS: tuple[str, ...] = tuple(PARTS)
 
 STATEMENTS = frozenset(kind for kind in KINDS if kind.endswith("Stmt"))
 EXPRESSIONS = frozenset(kind for kind in KINDS if kind.endswith("Expr") and kind != "DottedExpr")
-TERMINALS = frozenset(["NameExpr", "EllipsisExpr", "PassStmt", "ContinueStmt", "BreakStmt", "StringExpr", "NumberExpr"])
+TERMINALS = frozenset(("NameExpr", "EllipsisExpr", "PassStmt", "ContinueStmt", "BreakStmt", "StringExpr", "NumberExpr"))
 
 KIND_OF: dict[str, str] = {
     "assert_statement": "AssertStmt",

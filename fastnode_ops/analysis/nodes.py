@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import Any
 
-from fastnode_ops.analysis.kinds import EXPRESSIONS, STATEMENTS
+from fastnode_ops.analysis.kinds import EXPRESSIONS, STATEMENTS, TERMINALS
 
 
 class TokenKind(IntEnum):
@@ -168,10 +168,7 @@ def is_statement(node: Node) -> bool:
 
 def is_terminal(node: Node) -> bool:
     """Say whether it is a terminal syntax node (specification 6.2); an f-string with expressions is none."""
-    return node.kind in _TERMINALS or (node.kind == "StringExpr" and not node.children)
-
-
-_TERMINALS = frozenset(("NameExpr", "EllipsisExpr", "PassStmt", "ContinueStmt", "BreakStmt", "NumberExpr"))
+    return node.kind in TERMINALS and not node.children
 
 
 def enclosing_statement(node: Node) -> Node | None:

@@ -14,6 +14,7 @@ from fastnode_ops.analysis.shaping import (
     operand,
     operand_after,
     single,
+    widened,
     wrap_groups,
 )
 
@@ -39,8 +40,8 @@ def _parameter(_: str, items: Items) -> Node:
 def parameter(items: Items) -> Node:
     """Make a parameter of what stands between two commas of a parameter list."""
     found = nodes_of(items)
-    if len(found) == 1 and found[0].kind in ("Parameter", "ArgsParameter") and len(items) == 1:
-        return found[0]
+    if len(found) == 1 and found[0].kind in ("Parameter", "ArgsParameter"):
+        return widened(items, found[0])
     if len(found) > 1:
         single(items)
     return _parameter("", items)

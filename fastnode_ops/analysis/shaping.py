@@ -118,6 +118,14 @@ def single(items: Items) -> Node:
     return bad
 
 
+def widened(items: Items, node: Node) -> Node:
+    """Return a node among items with the tokens around it as its own."""
+    if len(items) == 1:
+        return node
+    at = items.index(node)
+    return Node(node.kind, [*items[:at], *node.items(), *items[at + 1 :]], node.parts)
+
+
 def wrap_groups(items: Items, wrap: Callable[[Items], Node]) -> Items:
     """Wrap what stands between commas; groups without nodes stay as they are."""
     result: Items = []

@@ -102,6 +102,8 @@ def _check_edges(where: str, edges: Mapping[str, Ints], num_nodes: int) -> None:
 
 
 def _check_range(where: str, indices: Ints, size: int) -> None:
+    if indices.dtype != np.int32:
+        raise _error(f"{where} is {indices.dtype}, not int32")
     if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= size):
         wrong = int(indices.min()) if int(indices.min()) < 0 else int(indices.max())
         raise _error(f"{where}: {wrong} is not in 0 to {size - 1}")

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from fastnode_ops.config import CodebookConfig, ExpressionConfig
+from fastnode_ops.models.accuracy import Hits, add_hits, count_hits
 from fastnode_ops.models.codebook import Codebook, train_codebook
 from fastnode_ops.models.decoders import PRODUCTION_TABLE
 from fastnode_ops.models.embeddings import SUBTOKEN_TABLE, TYPE_TABLE
 from fastnode_ops.models.export import read_saved_weights, write_frozen_graph
+from fastnode_ops.models.serving import ServingModel
+from fastnode_ops.samples.batch import TrainingBatch
+from fastnode_ops.samples.metainfo import MetaInfo
 from ops_common.errors import ArtifactError, GateError
 from ops_common.seeding import derived_seed
 
@@ -57,6 +63,26 @@ class TableReport:
         return f"{what} to {self.num_compressed_bytes:,}, {self.ratio:.1f} times, error {self.relative_error:.3f}"
 
 
+@dataclass(frozen=True, slots=True)
+class CompressionReport:
+    """What compression did to a model.
+
+    Attributes:
+        tables: What became of each table.
+        accuracies: Of each name of the summaries (`name_accuracy`, ..., `accuracy/<task>`) the value before and after;
+            empty without held-out batches.
+    """
+
+    tables: tuple[TableReport, ...]
+    accuracies: Mapping[str, tuple[float, float]]
+
+    def as_values(self) -> dict[str, Any]:
+        """Return it as plain values, for JSON."""
+        tables = {report.name: {**asdict(report), "ratio": report.ratio} for report in self.tables}
+        accuracies = {name: {"before": one, "after": other} for name, (one, other) in self.accuracies.items()}
+        return {"tables": tables, "accuracies": accuracies}
+
+
 def compress(
     config: ExpressionConfig,
     saved_model: Path,
@@ -65,7 +91,8 @@ def compress(
     *,
     max_epochs: int | None = None,
     train: bool = True,
-) -> list[TableReport]:
+    batches: Sequence[TrainingBatch] = (),
+) -> CompressionReport:
     """Write the frozen graph with compressed tables.
 
     Args:
@@ -75,9 +102,10 @@ def compress(
         models_dir: Codebooks are kept in `<models_dir>/<variable>/`, curves in `<models_dir>/tensorboard/`.
         max_epochs: At most so many rounds per table; None: as the settings say.
         train: False: take the codebooks that are there.
+        batches: Held-out batches to compare the accuracy on.
 
     Returns:
-        What became of each table.
+        What became of each table, and of the accuracy.
 
     Raises:
         ArtifactError: There is no saved model, or the stored codebooks are of another table.
@@ -107,12 +135,43 @@ def compress(
         logger.info("%s", reports[-1].as_text())
     _check_errors(reports, config.codebook.max_relative_error)
     write_frozen_graph(output, config.model, weights, codebooks)
-    return reports
+    return CompressionReport(tuple(reports), _accuracies(config, weights, output, batches) if batches else {})
 
 
-def report_values(reports: Sequence[TableReport]) -> dict[str, dict[str, object]]:
-    """Return the reports as plain values by table."""
-    return {report.name: {**asdict(report), "ratio": report.ratio} for report in reports}
+def graph_accuracies(graph: Path, batches: Sequence[TrainingBatch]) -> dict[str, float]:
+    """Return the accuracies of a frozen graph, fed as it is when it serves.
+
+    Args:
+        graph: The frozen graph.
+        batches: Sound batches.
+    """
+    served = ServingModel(graph, MetaInfo(name_subtoken_index={}, type_subtoken_index={}))
+    totals: dict[str, Hits] = {}
+    nothing = np.zeros(0, np.float32)
+    for batch in batches:
+        states = served.context_states(batch.context_graph)
+        name, production = batch.infer_name, batch.infer_production
+        has_names, has_productions = len(name.labels) > 0, len(production.labels) > 0
+        of_names = served.name_probabilities(states, batch.expansion_graph, name) if has_names else nothing
+        of_productions = (
+            served.production_probabilities(states, batch.expansion_graph, production) if has_productions else nothing
+        )
+        add_hits(totals, count_hits(batch, of_names, of_productions))
+    served.close()
+    return {name: hits.share for name, hits in totals.items()}
+
+
+def _accuracies(
+    config: ExpressionConfig,
+    weights: Mapping[str, npt.NDArray[np.float32]],
+    output: Path,
+    batches: Sequence[TrainingBatch],
+) -> dict[str, tuple[float, float]]:
+    with TemporaryDirectory() as folder:
+        write_frozen_graph(Path(folder) / "whole.pb", config.model, weights)
+        before = graph_accuracies(Path(folder) / "whole.pb", batches)
+    after = graph_accuracies(output, batches)
+    return {name: (before[name], after[name]) for name in before}
 
 
 class _Curve:

@@ -82,8 +82,8 @@ def prepare(batch: TrainingBatch, *, num_hops: int, tie_directions: bool) -> Mod
         hops=hops,
         expansion_rows=rows[expansion_order],
         expansion_hop=make_hop(edges, new, int(moves.sum()), int(moves.sum()), len(kernel_names(tie_directions))),
-        name=_name_inputs(batch.infer_name, new),
-        production=_production_inputs(batch.infer_production, new),
+        name=name_inputs(batch.infer_name, new),
+        production=production_inputs(batch.infer_production, new),
     )
 
 
@@ -227,7 +227,8 @@ def _inverse(order: npt.NDArray[np.integer], size: int) -> Ints:
     return inverse
 
 
-def _name_inputs(samples: NameSamples, new: Ints) -> NameInputs:
+def name_inputs(samples: NameSamples, new: Ints) -> NameInputs:
+    """Return what the name decoder reads; `new` [N] is the row of each node of the expansion graph."""
     return NameInputs(
         sites=new[samples.prediction_nodes],
         usages=new[samples.usages.indices],
@@ -238,7 +239,8 @@ def _name_inputs(samples: NameSamples, new: Ints) -> NameInputs:
     )
 
 
-def _production_inputs(samples: ProductionSamples, new: Ints) -> ProductionInputs:
+def production_inputs(samples: ProductionSamples, new: Ints) -> ProductionInputs:
+    """Return what the production decoder reads; `new` as for `name_inputs`."""
     return ProductionInputs(
         sites=new[samples.prediction_nodes],
         targets=samples.decoder_targets.indices,

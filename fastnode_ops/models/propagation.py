@@ -29,7 +29,6 @@ class Cell:
     """
 
     def __init__(self, store: Store, name: str, depth: int) -> None:
-        self._depth = depth
         self._gates = store.glorot_uniform(f"{name}/gates/kernel", (2 * depth, 2 * depth))
         self._gates_bias = store.constant(f"{name}/gates/bias", (2 * depth,), 1.0)
         self._candidate = store.glorot_uniform(f"{name}/candidate/kernel", (2 * depth, depth))
@@ -37,14 +36,14 @@ class Cell:
 
     def __call__(self, inputs: tf.Tensor, states: tf.Tensor) -> tf.Tensor:
         """Update states [T, D] by inputs [T, D]."""
-        depth = self._depth
         gates_of_inputs, gates_of_states = tf.split(self._gates, 2)
         candidate_of_inputs, candidate_of_states = tf.split(self._candidate, 2)
-        of_inputs = tf.matmul(inputs, tf.concat([gates_of_inputs, candidate_of_inputs], axis=1))  # [T, 3D]
-        gates = tf.sigmoid(of_inputs[:, : 2 * depth] + tf.matmul(states, gates_of_states) + self._gates_bias)
+        gates = tf.sigmoid(tf.matmul(inputs, gates_of_inputs) + tf.matmul(states, gates_of_states) + self._gates_bias)
         reset, update = tf.split(gates, 2, axis=1)
         candidate = tf.tanh(
-            of_inputs[:, 2 * depth :] + tf.matmul(reset * states, candidate_of_states) + self._candidate_bias
+            tf.matmul(inputs, candidate_of_inputs)
+            + tf.matmul(reset * states, candidate_of_states)
+            + self._candidate_bias
         )
         return update * states + (1 - update) * candidate
 
@@ -94,7 +93,9 @@ class Propagation:
         weights = self._weights(states, hop) if self._attention else tf.ones_like(hop.targets, tf.float32)
         pooled = pool(messages, weights, hop, self._pooling)
         cell = self._cells[step if len(self._cells) > 1 else 0]
-        return tf.concat([cell(pooled, states[: hop.num_moving]), states[hop.first_still :]], axis=0)
+        sizes = tf.stack([hop.num_moving, hop.first_still - hop.num_moving, tf.shape(states)[0] - hop.first_still])
+        moving, _, still = tf.split(states, sizes, num=3)  # the gradient of a slice would be slower
+        return tf.concat([cell(pooled, moving), still], axis=0)
 
     def _messages(self, states: tf.Tensor, hop: Hop) -> tf.Tensor:
         """Return [U, D]: the state of each source times the kernel of the edge type."""

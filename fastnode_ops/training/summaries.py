@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from fastnode_ops.models.accuracy import Hits, add_hits, count_hits
 from fastnode_ops.samples.batch import TrainingBatch
-from fastnode_ops.training.accuracy import Hits, add_hits, count_hits
 from fastnode_ops.training.step import StepResult
 
 TRAIN_FOLDER, VALIDATE_FOLDER = "train_summary", "validate_summary"

@@ -12,16 +12,19 @@ from fastnode_ops.config import ExpressionConfig
 from fastnode_ops.models.export import write_frozen_graph, write_saved_model, write_weights
 from fastnode_ops.models.expression import Expression
 from fastnode_ops.models.threads import use_one_thread_per_operation
+from fastnode_ops.pipeline_dir import PipelineDir
 from fastnode_ops.samples.batch import TrainingBatch
 from fastnode_ops.samples.metainfo import MetaInfo
 from fastnode_ops.training.feeds import Feed
-from fastnode_ops.training.files import CHECKPOINT_NAME, NumberedCheckpoints, TrainingFiles, begin_continuation
+from fastnode_ops.training.files import CHECKPOINT_NAME, NumberedCheckpoints, begin_continuation, copy_summaries
 from fastnode_ops.training.workload import ExpressionTraining, Validation
 from ops_common.artifacts import write_json
 from ops_common.errors import ConfigError
 from ops_common.learning.fit import Plan, fit
 from ops_common.learning.pace import Cadence, FitSummary
 from ops_common.metrics import read_metrics
+
+REPORT_NAME = "training.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,8 @@ def train(
         Interrupted: SIGINT or SIGTERM came; a checkpoint was written.
     """
     _check_num_steps(num_steps)
-    files = TrainingFiles(Path(work_dir), model_name)
-    return _run(config, metainfo, feed, validation_batches, files, num_steps, files.summaries())
+    place = PipelineDir(Path(work_dir))
+    return _run(config, metainfo, feed, validation_batches, place, num_steps, place.tensorboard(model_name))
 
 
 def continue_training(
@@ -127,12 +130,12 @@ def continue_training(
         ConfigError, DataError, ArtifactError, Interrupted: As in `train`.
     """
     _check_num_steps(num_steps)
-    files = TrainingFiles(Path(work_dir), model_name)
-    continuation = begin_continuation(files)
+    place = PipelineDir(Path(work_dir))
+    continuation = begin_continuation(place, model_name)
     last_step = continuation.first_step + num_steps
-    summaries = files.summaries(continuation.suffix)
-    summary = _run(config, metainfo, feed, validation_batches, files, last_step, summaries)
-    replace(continuation, is_finished=True).write(files.continuation)
+    summaries = place.tensorboard(model_name + continuation.suffix)
+    summary = _run(config, metainfo, feed, validation_batches, place, last_step, summaries)
+    replace(continuation, is_finished=True).write(place.continuation)
     return summary
 
 
@@ -141,7 +144,7 @@ def _run(
     metainfo: MetaInfo,
     feed: Feed,
     validation_batches: Sequence[TrainingBatch],
-    files: TrainingFiles,
+    place: PipelineDir,
     last_step: int,
     summary_dir: Path,
 ) -> TrainSummary:
@@ -151,23 +154,23 @@ def _run(
     fitted = fit(
         training,
         _plan(config, last_step, is_validated=validation is not None),
-        NumberedCheckpoints(files.checkpoints, training.identity(), max_to_keep=1, name=CHECKPOINT_NAME),
+        NumberedCheckpoints(place.tmp, training.identity(), max_to_keep=1, name=CHECKPOINT_NAME),
         validate=validation,
-        metrics_path=files.metrics,
+        metrics_path=place.metrics,
     )
-    summary = _summarize(fitted, files.metrics)
-    export_model(config, training.model, files)
-    files.copy_summaries()
-    write_json(files.report, _report(summary, config, metainfo))
+    summary = _summarize(fitted, place.metrics)
+    export_model(config, training.model, place)
+    copy_summaries(place)
+    write_json(place.reports / REPORT_NAME, _report(summary, config, metainfo))
     return summary
 
 
-def export_model(config: ExpressionConfig, model: Expression, files: TrainingFiles) -> None:
+def export_model(config: ExpressionConfig, model: Expression, place: PipelineDir) -> None:
     """Write saved model, frozen graph and weights into `out/`, in place of older ones."""
     weights = {name: variable.numpy() for name, variable in model.variables_by_name().items()}
-    write_saved_model(files.saved_model, config.model, weights)
-    write_weights(files.weights, weights)
-    write_frozen_graph(files.frozen_graph, config.model, weights)
+    write_saved_model(place.saved_model, config.model, weights)
+    write_weights(place.weights, weights)
+    write_frozen_graph(place.frozen_model, config.model, weights)
 
 
 def _plan(config: ExpressionConfig, last_step: int, *, is_validated: bool) -> Plan:

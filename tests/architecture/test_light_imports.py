@@ -33,6 +33,7 @@ LIGHT_MODULES = (
     "fastnode_ops.config",
     "fastnode_ops.samples.batch",
     "fastnode_ops.samples.request",
+    "fastnode_ops.samples.serving_metainfo",
     "fastnode_ops.tasks",
     "gematria_ops.api",
     "gematria_ops.blocks.basic_block",

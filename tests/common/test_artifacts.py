@@ -282,3 +282,26 @@ def test_files_that_are_no_manifest(folder: Path, manifest: object) -> None:
 def test_manifest_of_a_missing_file(folder: Path) -> None:
     with pytest.raises(ArtifactError, match=r"none\.txt does not exist"):
         write_manifest(folder, ["none.txt"])
+
+
+def test_a_folder_is_replaced_without_an_instant_in_which_there_is_none(tmp_path: Path) -> None:
+    """Somebody who looks all the time while it is replaced many times always finds one, whole."""
+    final = tmp_path / "bundle"
+    with atomic_folder(final) as folder:
+        (folder / "a").write_text("0")
+    stop, seen = threading.Event(), []
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.append(final.exists())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for number in range(50):
+        with atomic_folder(final, replace=True) as folder:
+            (folder / "a").write_text(str(number))
+    stop.set()
+    watcher.join()
+    assert seen and all(seen)
+    assert (final / "a").read_text() == "49"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

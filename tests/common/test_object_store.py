@@ -242,3 +242,10 @@ def test_wrong_uris(uri: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_s3_uri(uri)
     assert message in caught.value.message
+
+
+def test_a_place_is_empty_until_something_stands_there(store: ObjectStore) -> None:
+    assert store.is_empty()
+    store.put_bytes(b"x", "a/b")
+    assert not store.is_empty()
+    assert ObjectStore.from_uri("s3://no-such-bucket-yet/x", policy=IMPATIENT).is_empty()

@@ -6,12 +6,14 @@ variables with their references and a scope node each, a site in the expansion g
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastnode_ops.samples.batch import (
     ContextGraph,
     ExpansionGraph,
+    Ints,
     NameSamples,
     ProductionSamples,
     Segmented,
@@ -85,8 +87,8 @@ class _Maker:
         self.lookup_types: list[list[int]] = []
         self.lookup_subtokens: list[list[int]] = []
         self.lookup_to: list[int] = []
-        self.name: dict[str, list] = {key: [] for key in NameSamples.__slots__}
-        self.production: dict[str, list] = {key: [] for key in ProductionSamples.__slots__}
+        self.name: dict[str, list[Any]] = {key: [] for key in NameSamples.__slots__}
+        self.production: dict[str, list[Any]] = {key: [] for key in ProductionSamples.__slots__}
         # features repeat in real code: most nodes have one of few lists
         self.common = [(self._rows(sizes.num_types), self._rows(sizes.num_subtokens)) for _ in range(40)]
 
@@ -151,13 +153,20 @@ class _Maker:
             NameSamples(
                 _ints(name["prediction_nodes"]),
                 _ints(name["labels"]),
-                *(lists(name[key]) for key in ("corrupted", "types", "subtokens", "usages")),
-                *(name[key] for key in ("names", "type_names", "tasks")),
+                lists(name["corrupted"]),
+                lists(name["types"]),
+                lists(name["subtokens"]),
+                lists(name["usages"]),
+                name["names"],
+                name["type_names"],
+                name["tasks"],
             ),
             ProductionSamples(
                 _ints(production["prediction_nodes"]),
                 _ints(production["labels"]),
-                *(lists(production[key]) for key in ("decoder_targets", "corrupted", "scope_encoder")),
+                lists(production["decoder_targets"]),
+                lists(production["corrupted"]),
+                lists(production["scope_encoder"]),
                 lists(production["context_tokens"]),
                 production["tasks"],
             ),
@@ -222,16 +231,17 @@ class _Maker:
         self.expansion_edges.setdefault(key, []).append((source, target))
 
     def _rows(self, size: int) -> list[int]:
-        return self.rng.integers(size, size=int(self.rng.integers(1, self.sizes.max_subtokens + 1))).tolist()
+        length = int(self.rng.integers(1, self.sizes.max_subtokens + 1))
+        return [int(row) for row in self.rng.integers(size, size=length)]
 
     def _negatives(self, first: int, count: int, label: int) -> list[int]:
         others = [first + index for index in range(count) if index != label]
-        return self.rng.permutation(others)[:5].astype(int).tolist()
+        return [int(choice) for choice in self.rng.permutation(others)[:5]]
 
 
-def _ints(items: list[int]) -> np.ndarray:
+def _ints(items: list[int]) -> Ints:
     return np.asarray(items, np.int32)
 
 
-def _arrays(edges: dict[str, Pairs]) -> dict[str, np.ndarray]:
+def _arrays(edges: dict[str, Pairs]) -> dict[str, Ints]:
     return {key: np.asarray(sorted(pairs), np.int32).reshape(-1, 2) for key, pairs in sorted(edges.items())}

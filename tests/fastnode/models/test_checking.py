@@ -87,3 +87,10 @@ def test_missing_lists_are_named() -> None:
 def test_a_batch_without_samples_is_refused() -> None:
     with pytest.raises(DataError, match="it has no samples"):
         check_batch(make_batch(1, Sizes(num_name=0, num_production=0)), VOCABULARY)
+
+
+def test_another_type_is_named() -> None:
+    batch = make_batch(1)
+    wide = replace(batch.infer_name, prediction_nodes=batch.infer_name.prediction_nodes.astype(np.int64))
+    with pytest.raises(DataError, match=r"infer_name\.prediction_nodes is int64, not int32"):
+        check_batch(replace(batch, infer_name=wide), VOCABULARY)

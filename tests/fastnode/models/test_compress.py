@@ -8,7 +8,7 @@ import pytest
 
 from fastnode_ops.config import CodebookConfig, ExpressionConfig, ModelConfig
 from fastnode_ops.models.codebook import Codebook, train_codebook
-from fastnode_ops.models.compress import compress, report_values
+from fastnode_ops.models.compress import compress, graph_accuracies
 from fastnode_ops.models.export import write_frozen_graph, write_saved_model
 from fastnode_ops.models.expression import Expression
 from fastnode_ops.models.inputs import Vocabulary
@@ -117,22 +117,26 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.tf
 def test_the_compressed_graph_answers_nearly_as_the_whole_one(trained: Path, tmp_path: Path) -> None:
-    reports = compress(
-        config(), trained / "saved_model", trained / "serve" / GRAPH_NAME, tmp_path / "models", max_epochs=5
-    )
+    batches = [make_batch(seed, SIZES) for seed in range(3)]
+    graph = trained / "serve" / GRAPH_NAME
+    report = compress(config(), trained / "saved_model", graph, tmp_path / "models", max_epochs=5, batches=batches)
+    reports = report.tables
     assert [report.is_compressed for report in reports] == [True, True, True]
     assert [round(report.relative_error, 1) for report in reports] == [0.0, 0.0, 0.0]
     assert min(report.relative_error for report in reports) > 0
     assert reports[1].num_compressed_bytes == 4 * 8 * 8 * 16 + 900 * 8
     assert "embedding/subtokens (900 x 16): 57,600 bytes to 11,296, 5.1 times" in reports[1].as_text()
-    assert json.dumps(report_values(reports))
+    assert json.loads(json.dumps(report.as_values()))["tables"]["embedding/subtokens"]["num_rows"] == 900
+    before = graph_accuracies(trained / UNCOMPRESSED_NAME, batches)
+    assert {name: one for name, (one, _) in report.accuracies.items()} == before
+    assert {"name_accuracy", "production_accuracy_atk", "accuracy/call"} <= before.keys()
+    assert max(abs(one - other) for one, other in report.accuracies.values()) < 0.2
     stored = sorted(path.name for path in (tmp_path / "models").iterdir())
     assert stored == ["embedding_subtokens", "embedding_types", "production_decoder_table", "tensorboard"]
     assert list((tmp_path / "models" / "tensorboard" / "embedding_types").glob("events*"))
     small, large = (ServingModel.load(trained / "serve", compressed=compressed) for compressed in (True, False))
     assert (trained / "serve" / GRAPH_NAME).stat().st_size < 0.7 * (trained / UNCOMPRESSED_NAME).stat().st_size
-    for seed in range(3):
-        batch = make_batch(seed, SIZES)
+    for batch in batches:
         one, two = (probabilities(model, batch) for model in (small, large))
         assert np.abs(one - two).max() < 0.1
         assert not np.array_equal(one, two)
@@ -172,8 +176,9 @@ def test_a_table_that_is_not_reproduced_well_enough_stops_the_release(trained: P
 @pytest.mark.tf
 def test_a_table_that_would_not_get_smaller_is_kept(trained: Path, tmp_path: Path) -> None:
     settings = config(type_books=16, type_entries=256)
-    reports = compress(settings, trained / "saved_model", tmp_path / "g.pb", tmp_path / "models", max_epochs=1)
-    assert [report.is_compressed for report in reports] == [False, True, True]
-    assert reports[0].as_text().endswith("kept as it is: codebooks would be larger")
-    assert reports[0].ratio == 1
+    report = compress(settings, trained / "saved_model", tmp_path / "g.pb", tmp_path / "models", max_epochs=1)
+    assert [table.is_compressed for table in report.tables] == [False, True, True]
+    assert report.accuracies == {}
+    assert report.tables[0].as_text().endswith("kept as it is: codebooks would be larger")
+    assert report.tables[0].ratio == 1
     assert not (tmp_path / "models" / "embedding_types").exists()

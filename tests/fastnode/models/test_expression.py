@@ -149,7 +149,7 @@ def test_number_of_parameters_of_the_default_sizes() -> None:
 
 def test_it_learns_twenty_batches_by_heart() -> None:
     from fastnode_ops.config import TrainConfig
-    from fastnode_ops.training.accuracy import Hits, add_hits, count_hits
+    from fastnode_ops.models.accuracy import Hits, add_hits, count_hits
     from fastnode_ops.training.adam import Adam
     from fastnode_ops.training.step import TrainStep
 

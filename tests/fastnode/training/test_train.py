@@ -86,7 +86,7 @@ def test_the_exports_hold_the_trained_weights(whole: Path) -> None:
         assert_same(trained, dict(arrays))
     served = ServingModel(whole / "out" / "expr_model.uncompressed.frozen.pb", METAINFO)
     assert served.context_states(BATCHES[0].context_graph).shape == (BATCHES[0].context_graph.num_nodes, 12)
-    report = json.loads((whole / "out" / "training.json").read_text())
+    report = json.loads((whole / "out" / "reports" / "training.json").read_text())
     assert report["global_step"] == 20
     assert report["metainfo_digest"] == METAINFO.digest
     assert list((whole / "out" / "tensorboard" / "small" / "train_summary").glob("events*"))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastnode_ops.training.accuracy import Hits, count_hits, ranks
+from fastnode_ops.models.accuracy import Hits, count_hits, ranks
 from tests.fastnode.batches import Sizes, make_batch
 
 
