@@ -39,6 +39,26 @@ if TYPE_CHECKING:
     from fastnode_ops.config import ExpressionConfig
     from fastnode_ops.training.train import TrainSummary
 
+__all__ = [
+    "TASKS",
+    "build_corpus",
+    "build_metainfo",
+    "check_release",
+    "compress_model",
+    "continue_training",
+    "convert_metainfo",
+    "pin_model",
+    "rebuild_curated_examples",
+    "rebuild_datadeps",
+    "start_server",
+    "stop_server",
+    "train_model",
+    "upload_model",
+    "validate_attributes",
+    "validate_calls",
+    "verify_datadeps",
+]
+
 Result = dict[str, str | int | float | bool]
 
 
