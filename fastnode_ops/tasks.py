@@ -13,7 +13,7 @@ The steps of a run, in order; those of the graph data server and of the release 
     stop_server                                                                         (server_tasks.py)
     compress_model            saved model           -> out/serve/expr_model.frozen.pb
     convert_metainfo          metainfo              -> out/serve/metainfo-inference.json
-    validate_attributes       out/serve + corpus    -> figures, fallback list, examples
+    validate_attributes       out/serve + corpus    -> figures, fallback list, examples (validation_tasks.py)
     validate_calls            out/serve + corpus    -> figures
     rebuild_curated_examples  out/serve             -> out/curated-examples/attr.json
     check_release             figures + pinned model -> pass, or an error               (publish_tasks.py)
@@ -32,11 +32,32 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fastnode_ops.pipeline_dir import PipelineDir
 from fastnode_ops.publish_tasks import check_release, pin_model, rebuild_datadeps, upload_model, verify_datadeps
 from fastnode_ops.server_tasks import start_server, stop_server
+from fastnode_ops.validation_tasks import rebuild_curated_examples, validate_attributes, validate_calls
 from ops_common.errors import ConfigError
 
 if TYPE_CHECKING:
     from fastnode_ops.config import ExpressionConfig
     from fastnode_ops.training.train import TrainSummary
+
+__all__ = [
+    "TASKS",
+    "build_corpus",
+    "build_metainfo",
+    "check_release",
+    "compress_model",
+    "continue_training",
+    "convert_metainfo",
+    "pin_model",
+    "rebuild_curated_examples",
+    "rebuild_datadeps",
+    "start_server",
+    "stop_server",
+    "train_model",
+    "upload_model",
+    "validate_attributes",
+    "validate_calls",
+    "verify_datadeps",
+]
 
 Result = dict[str, str | int | float | bool]
 
@@ -173,46 +194,6 @@ def convert_metainfo(*, work_dir: str) -> Result:
     return {"serving_metainfo": str(place.serving_metainfo)}
 
 
-def validate_attributes(
-    *, work_dir: str, corpus_dir: str, model_name: str = "", max_events: int = 1000, rundb: str = ""
-) -> Result:
-    """Validate attribute completions on held-out files beside a popularity baseline.
-
-    Args:
-        work_dir: The pipeline's folder.
-        corpus_dir: Folder of the corpus.
-        model_name: Names the run record.
-        max_events: Most files to ask about.
-        rundb: Where the run record goes, a folder or s3://; empty: none is kept.
-    """
-    _missing(work_dir, corpus_dir, model_name, max_events, rundb)
-
-
-def validate_calls(
-    *, work_dir: str, corpus_dir: str, model_name: str = "", max_events: int = 1000, rundb: str = ""
-) -> Result:
-    """Validate call completions on held-out files.
-
-    Args:
-        work_dir: The pipeline's folder.
-        corpus_dir: Folder of the corpus.
-        model_name: Names the run record.
-        max_events: Most files to ask about.
-        rundb: Where the run record goes, a folder or s3://; empty: none is kept.
-    """
-    _missing(work_dir, corpus_dir, model_name, max_events, rundb)
-
-
-def rebuild_curated_examples(*, work_dir: str, corpus_dir: str) -> Result:
-    """Ask the model about the curated examples, for the viewer.
-
-    Args:
-        work_dir: The pipeline's folder.
-        corpus_dir: Folder of the corpus.
-    """
-    _missing(work_dir, corpus_dir)
-
-
 def _config(config_file: str, overrides: list[str] | None) -> ExpressionConfig:
     from fastnode_ops.config import ExpressionConfig
     from ops_common.config import load_config
@@ -247,6 +228,9 @@ TASKS: list[Callable[..., Mapping[str, Any]]] = [
     stop_server,
     compress_model,
     convert_metainfo,
+    validate_attributes,
+    validate_calls,
+    rebuild_curated_examples,
     check_release,
     upload_model,
     pin_model,

@@ -7,6 +7,7 @@ repaired first (`repairs.py`). Nothing here recurses, so no input can exhaust th
 
 from __future__ import annotations
 
+import re
 import threading
 from bisect import bisect_left
 from itertools import pairwise
@@ -50,6 +51,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 400
 MAX_BLOCKS = 100  # as in Python itself
 
+_CONTINUATIONS = re.compile(rb"(?:\\\r?\n[ \t\f]*){200}")
 _LANGUAGE = tree_sitter.Language(tree_sitter_python.language())
 _local = threading.local()  # a parser must not be used by two threads at once
 
@@ -101,6 +103,8 @@ def check_source(source: bytes) -> None:
     at = source.find(b"\0")
     if at >= 0:
         raise _refuse("null_byte", f"the source has a null byte at byte {at}", "is it a binary file?")
+    if _CONTINUATIONS.search(source):  # the parser needs quadratic time
+        raise _refuse("too_deep", "the source continues a line more than 200 times without text", "leave the file out")
     try:
         source.decode()
     except UnicodeDecodeError as exc:

@@ -95,7 +95,7 @@ def neighbourhood(
         (numbers[reference], numbers[node])
         for node in scope_nodes
         if node.variable is not None
-        for reference in graph.references(node.variable)
+        for reference in node.variable.references
         if reference in numbers
     ]
     return Neighbourhood(nodes, numbers, forward)
@@ -150,7 +150,7 @@ def _tree_edges(
 def _flow_edges(graph: ProgramGraph, nodes: list[GraphNode], numbers: dict[GraphNode, int]) -> list[tuple[int, int]]:
     variables: dict[int, Variable] = {}
     for node in nodes:
-        if isinstance(node, Node) and node.kind == "NameExpr" and node is not graph.name_site:
+        if isinstance(node, Node) and node.kind == "NameExpr":
             variable = graph.analysis.scopes.variable_of(node)
             if variable is not None:
                 variables[variable.index] = variable

@@ -39,13 +39,10 @@ class ProgramGraph:
 
     Args:
         analysis: The file.
-        name_site: The name to be guessed, when there is one: it takes part in no data flow, so that the graph around
-            it is the same whichever variable stands there.
     """
 
-    def __init__(self, analysis: Analysis, name_site: Node | None = None) -> None:
+    def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
-        self.name_site = name_site
         self.start_of_file = Made("sof")
         self.terminals: list[GraphNode] = [self.start_of_file]
         for token in analysis.tree.tokens:
@@ -57,17 +54,11 @@ class ProgramGraph:
         self._flows: dict[int, Flow] = {}
         self._flow_neighbours: dict[int, dict[Node, list[Node]]] = {}
 
-    def references(self, variable: Variable) -> list[Node]:
-        """Return the references of a variable, without the site."""
-        return [node for node in variable.references if node is not self.name_site]
-
     def flow(self, variable: Variable) -> Flow:
-        """Return the data flow between the references of a variable, without the site."""
+        """Return the data flow between the references of a variable."""
         pairs = self._flows.get(variable.index)
         if pairs is None:
-            references = self.references(variable)
-            pairs = data_flow(self.analysis.tree, references) if len(references) > 0 else []
-            self._flows[variable.index] = pairs
+            pairs = self._flows[variable.index] = data_flow(self.analysis.tree, variable.references)
         return pairs
 
     def neighbours(self, node: GraphNode) -> list[GraphNode]:
@@ -105,7 +96,7 @@ class ProgramGraph:
 
     def _flow_neighbours_of(self, node: Node) -> list[Node]:
         variable = self.analysis.scopes.variable_of(node)
-        if variable is None or node is self.name_site:
+        if variable is None:
             return []
         neighbours = self._flow_neighbours.get(variable.index)
         if neighbours is None:

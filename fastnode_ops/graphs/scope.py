@@ -19,10 +19,27 @@ def variables_in_scope(analysis: Analysis, at: Node, which: ScopeFilter) -> list
     the function; "attribute_base" looks beyond it. A variable whose every value is local to the file, e.g. a class
     defined in it, passes "attribute" only.
     """
-    variables = analysis.scopes.in_scope(at, stop_at_function=which != "attribute_base")
+    variables = _not_shadowed(analysis.scopes.in_scope(at, stop_at_function=which != "attribute_base"))
     if which == "attribute":
-        return list(variables)
+        return variables
     return [variable for variable in variables if _passes(analysis, variable, is_call=which == "call")]
+
+
+def _not_shadowed(variables: list[Variable]) -> list[Variable]:
+    """Keep the innermost of several variables of one name: the others cannot be written at the place."""
+    shown: dict[str, Variable] = {}
+    for variable in variables:
+        other = shown.get(variable.name)
+        if other is None or _depth(variable) >= _depth(other):
+            shown[variable.name] = variable
+    return [variable for variable in variables if shown[variable.name] is variable]
+
+
+def _depth(variable: Variable) -> int:
+    depth, table = 0, variable.scope.parent
+    while table is not None:
+        depth, table = depth + 1, table.parent
+    return depth
 
 
 def _passes(analysis: Analysis, variable: Variable, *, is_call: bool) -> bool:

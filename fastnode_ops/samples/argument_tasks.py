@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -12,12 +12,15 @@ from fastnode_ops.analysis.markers import (
     INFER_ARG_TYPE,
     INFER_KWARG_NAME,
     KWARG_VALUE_PLACEHOLDER,
+    UNKNOWN_TYPE,
 )
 from fastnode_ops.analysis.nodes import Node, enclosing_statement
+from fastnode_ops.graphs.neighbourhood import SplitGraph
 from fastnode_ops.samples.calls import CallSite, calls_of, find_call, is_keyword, keyword_of
 from fastnode_ops.samples.production_sites import production_feed
 from fastnode_ops.samples.sample import (
     GraphSample,
+    ProductionFeed,
     Rejected,
     SampleContext,
     analyse_edited,
@@ -28,6 +31,10 @@ from fastnode_ops.samples.sample import (
 
 ARG_TYPES = ("stop", "positional", "keyword")
 PLACEHOLDERS = ("no_placeholder", "placeholder")
+KEYWORD_DUMMY = f"{INFER_KWARG_NAME}={KWARG_VALUE_PLACEHOLDER}"
+"""The argument that stands where a keyword is asked for."""
+
+Feed = tuple[SplitGraph, ProductionFeed]
 
 
 def make_arg_type(analysis: Analysis, symbol: str, rng: np.random.Generator, context: SampleContext) -> GraphSample:
@@ -48,7 +55,7 @@ def make_arg_type(analysis: Analysis, symbol: str, rng: np.random.Generator, con
     edited, placed = cut_argument(analysis, site, INFER_ARG_TYPE, context)
     rows = arg_type_rows(symbol, options, context)
     answer = answer_of(rng, options.index(kind), len(rows), context.num_negatives)
-    graph, feed = production_feed(edited, placed, INFER_ARG_TYPE, rows, context, scope="call")
+    graph, feed = arg_type_feed(edited, placed, rows, context)
     return GraphSample("arg_type", graph, feed, answer)
 
 
@@ -65,13 +72,10 @@ def make_kwarg_name(analysis: Analysis, symbol: str, rng: np.random.Generator, c
     ]
     site = sites[choose(rng, len(sites))]
     assert site.argument is not None  # a keyword's
-    edited, placed = cut_argument(analysis, site, f"{INFER_KWARG_NAME}={KWARG_VALUE_PLACEHOLDER}", context)
-    name = placed.parts["name"]
-    if name is None:
-        raise Rejected("site_not_found_again")
+    edited, placed = cut_argument(analysis, site, KEYWORD_DUMMY, context)
     rows = keyword_rows(symbol, keywords, context)
     answer = answer_of(rng, keywords.index(keyword_of(site.argument)), len(rows), context.num_negatives)
-    graph, feed = production_feed(edited, name, INFER_KWARG_NAME, rows, context, scope="call")
+    graph, feed = keyword_feed(edited, placed, rows, context)
     return GraphSample("kwarg_name", graph, feed, answer)
 
 
@@ -97,10 +101,37 @@ def make_arg_placeholder(
                 if rows is not None:
                     sites.append((CallSite(call, index), rows))
     site, rows = sites[choose(rng, len(sites))]
+    assert site.argument is not None
+    types, _ = pattern.feed(keyword_of(site.argument), site.index)
     edited, placed = cut_argument(analysis, site, INFER_ARG_PLACEHOLDER, context)
     answer = answer_of(rng, int(is_placeholder), len(rows), context.num_negatives)
-    graph, feed = production_feed(edited, placed, INFER_ARG_PLACEHOLDER, rows, context, scope="call")
+    graph, feed = placeholder_feed(edited, placed, rows, types, context)
     return GraphSample("arg_placeholder", graph, feed, answer)
+
+
+def arg_type_feed(edited: Analysis, placed: Node, rows: list[int], context: SampleContext) -> Feed:
+    """Build the graphs of an argument whose kind is asked for."""
+    return production_feed(edited, placed, INFER_ARG_TYPE, rows, context, scope="call")
+
+
+def keyword_feed(edited: Analysis, placed: Node, rows: list[int], context: SampleContext) -> Feed:
+    """Build the graphs of an argument whose keyword is asked for: the site is the keyword.
+
+    Raises:
+        Rejected: The argument has none.
+    """
+    name = placed.parts["name"]
+    if name is None:
+        raise Rejected("site_not_found_again")
+    return production_feed(edited, name, INFER_KWARG_NAME, rows, context, scope="call")
+
+
+def placeholder_feed(
+    edited: Analysis, placed: Node, rows: list[int], types: Sequence[str], context: SampleContext
+) -> Feed:
+    """Build the graphs of an argument that may be left open: it shows the types that the parameter has (D20)."""
+    known = [name for name in types if name != UNKNOWN_TYPE]
+    return production_feed(edited, placed, INFER_ARG_PLACEHOLDER, rows, context, scope="call", site_types=known)
 
 
 def cut_argument(analysis: Analysis, site: CallSite, text: str, context: SampleContext) -> tuple[Analysis, Node]:

@@ -8,10 +8,13 @@ from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.markers import INFER_ATTR
 from fastnode_ops.analysis.nodes import Node, Token, enclosing_statement
 from fastnode_ops.analysis.symbols_at import members_at
+from fastnode_ops.graphs.neighbourhood import SplitGraph
 from fastnode_ops.samples.metainfo import production_id
 from fastnode_ops.samples.production_sites import production_feed
 from fastnode_ops.samples.sample import (
+    DUMMY,
     GraphSample,
+    ProductionFeed,
     Rejected,
     SampleContext,
     analyse_edited,
@@ -19,8 +22,6 @@ from fastnode_ops.samples.sample import (
     choose,
     trim_end,
 )
-
-DUMMY = "GUESS_ME__34578032"
 
 
 def make_attr(analysis: Analysis, symbol: str, rng: np.random.Generator, context: SampleContext) -> GraphSample:
@@ -38,11 +39,14 @@ def make_attr(analysis: Analysis, symbol: str, rng: np.random.Generator, context
     production = context.productions.productions.get(str(production_id(parent))) if parent else None
     if production is None:
         raise Rejected("no_production")
+    indices = context.productions.indices
+    rows = sorted(indices[str(child)] for child in production.children if str(child) in indices)
+    true_row = context.row(symbol)
+    if true_row is None or true_row not in rows:
+        raise Rejected("no_production")
+    answer = answer_of(rng, rows.index(true_row), len(rows), context.num_negatives)
     edited, site = cut_attribute(analysis, chosen, context)
-    rows = [context.productions.indices[str(child)] for child in production.children]
-    label = production.children.index(production_id(symbol))
-    answer = answer_of(rng, label, len(rows), context.num_negatives)
-    graph, feed = production_feed(edited, site, INFER_ATTR, rows, context, scope="attribute", also_marked=[site.node])
+    graph, feed = attribute_feed(edited, site, rows, context)
     return GraphSample("attr", graph, feed, answer)
 
 
@@ -60,6 +64,13 @@ def cut_attribute(analysis: Analysis, attribute: Node, context: SampleContext) -
     end = trim_end(source, dot, enclosing_statement(attribute))
     edited = analyse_edited(source[:dot] + DUMMY.encode() + source[end:], context.symbols)
     return edited, find_dummy(edited, dot)
+
+
+def attribute_feed(
+    edited: Analysis, site: Token, rows: list[int], context: SampleContext
+) -> tuple[SplitGraph, ProductionFeed]:
+    """Build the graphs of the name of an attribute; neither it nor the attribute expression shows a type."""
+    return production_feed(edited, site, INFER_ATTR, rows, context, scope="attribute", also_marked=[site.node])
 
 
 def find_dummy(edited: Analysis, dot_end: int) -> Token:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from fastnode_ops.analysis.analysis import Analysis
@@ -32,7 +33,7 @@ def name_feed(
 
     Args:
         analysis: The edited text.
-        site: The name that is guessed.
+        site: The dummy that stands for the name. The answer is not in the text, so it cannot be in the graph.
         context: What samples are made with.
         scope: Which variables are candidates.
         types: Type strings of the decoder's features.
@@ -42,13 +43,15 @@ def name_feed(
         The graphs, the decoder's input, and the candidates in its order.
 
     Raises:
-        Rejected: There are fewer than two candidates, or the graph is too large.
+        Rejected: There are fewer than two candidates, the graph is too large, or the dummy is assigned somewhere.
     """
     variables = variables_in_scope(analysis, site, scope)[-MAX_CANDIDATES:]
-    graph = ProgramGraph(analysis, name_site=site)
-    usages = _usages(graph, site, variables)
+    if analysis.scopes.variable_of(site) is not None:
+        raise Rejected("dummy_is_a_variable")
+    usages = _usages(analysis, site, variables)
     if len(usages) < 2:
         raise Rejected("too_few_candidates")
+    graph = ProgramGraph(analysis)
     try:
         kept = neighbourhood(
             graph, [site], max_hops=context.graph.max_hops, max_nodes=context.graph.max_nodes, usages=usages
@@ -72,18 +75,18 @@ def name_feed(
     return parts, feed, candidates
 
 
-def _usages(graph: ProgramGraph, site: Node, variables: Sequence[Variable]) -> Usages:
+def _usages(analysis: Analysis, site: Node, variables: Sequence[Variable]) -> Usages:
     """Place each variable at the site: the edges of the data flow that it would have there; none: no candidate."""
-    order = {node: rank for rank, node in enumerate(graph.analysis.scopes.names)}
+    order = {node: rank for rank, node in enumerate(analysis.scopes.names)}
+    rank = order.get(site, len(order))
     usages: Usages = {}
     for variable in variables:
-        references = graph.references(variable)
-        if not references:
-            continue  # the site is its only reference
-        placed = sorted([*references, site], key=lambda node: order.get(node, 0))
+        references = variable.references
+        place = bisect_left(references, rank, key=order.__getitem__)
+        placed = [*references[:place], site, *references[place:]]
         made = Made("usage", variable)
         edges: list[tuple[GraphNode, GraphNode]] = []
-        for first, second in data_flow(graph.analysis.tree, placed):
+        for first, second in data_flow(analysis.tree, placed):
             if first is site and second is not site:
                 edges.append((made, second))
             elif second is site and first is not site:

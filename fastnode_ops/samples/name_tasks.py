@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnode_ops.analysis.analysis import Analysis
+from fastnode_ops.analysis.dataflow import data_flow
 from fastnode_ops.analysis.markers import ATTR_BASE_NAME_DECODER
 from fastnode_ops.analysis.nodes import Node, enclosing_statement
 from fastnode_ops.analysis.scopes import Variable
@@ -15,6 +16,7 @@ from fastnode_ops.samples.calls import CallSite, calls_of, is_keyword, keyword_o
 from fastnode_ops.samples.name_sites import name_feed
 from fastnode_ops.samples.removal import removed_span
 from fastnode_ops.samples.sample import (
+    DUMMY,
     CallPattern,
     GraphSample,
     Rejected,
@@ -25,7 +27,7 @@ from fastnode_ops.samples.sample import (
     trim_end,
 )
 
-DUMMY = "GUESS_ME__34578032"
+_MAX_TRIED = 20
 
 
 def make_call(analysis: Analysis, symbol: str, rng: np.random.Generator, context: SampleContext) -> GraphSample:
@@ -40,7 +42,7 @@ def make_call(analysis: Analysis, symbol: str, rng: np.random.Generator, context
     site = sites[choose(rng, len(sites))]
     assert site.argument is not None
     true_name = site.argument.parts["value"].text
-    edited, placed = cut_after_argument(analysis, site, context)
+    edited, placed = cut_at_value(analysis, site, context)
     types, words = pattern.feed(keyword_of(site.argument), site.index)
     graph, feed, candidates = name_feed(edited, placed, context, scope="call", types=types, subtokens=words)
     label = _label(candidates, true_name)
@@ -73,22 +75,25 @@ def _named_arguments(analysis: Analysis, call: Node) -> list[CallSite]:
     ]
 
 
-def cut_after_argument(analysis: Analysis, site: CallSite, context: SampleContext) -> tuple[Analysis, Node]:
-    """End a call after one of its arguments, cut the rest away, and analyse the text anew.
+def cut_at_value(analysis: Analysis, site: CallSite, context: SampleContext) -> tuple[Analysis, Node]:
+    """Put a dummy in the place of an argument's value, end the call after it, cut the rest away, analyse anew.
+
+    The reference leaves the name in the text and hides it in the graph only; a dummy is what stands there when a call
+    is completed, too.
 
     Returns:
-        The analysis of the edited text, and the name that is the argument's value in it.
+        The analysis of the edited text, and the dummy in it.
 
     Raises:
-        Rejected: The argument does not stand where it was, or is another name.
+        Rejected: The dummy is not that argument's value in the edited text.
     """
     call, source = site.call, analysis.source
     assert site.argument is not None
-    name = site.argument.parts["value"]
-    end = trim_end(source, max(call.end - 1, name.end), enclosing_statement(call))
-    edited = analyse_edited(source[: name.end] + b")" + source[end:], context.symbols)
-    value = find_argument(edited, call.parts["left_paren"].start, site.index).parts["value"]
-    if value.kind != "NameExpr" or value.text != name.text or value.start != name.start:
+    start = site.argument.parts["value"].start
+    end = trim_end(source, max(call.end - 1, start), enclosing_statement(call))
+    edited = analyse_edited(source[:start] + DUMMY.encode() + b")" + source[end:], context.symbols)
+    value: Node = find_argument(edited, call.parts["left_paren"].start, site.index).parts["value"]
+    if value.kind != "NameExpr" or value.text != DUMMY or value.start != start:
         raise Rejected("site_not_found_again")
     return edited, value
 
@@ -104,15 +109,13 @@ def make_attr_base(analysis: Analysis, symbol: str, rng: np.random.Generator, co
         and analysis.scopes.variable_of(node.parts["value"]) is not None
         and is_occurrence(analysis, node.parts["value"], canonical)
     ]
-    base = bases[choose(rng, len(bases))]
+    base = _first_possible(analysis, [bases[place] for place in rng.permutation(len(bases))])
     start, end = removed_span(base)
     source = analysis.source
     edited = analyse_edited(source[:start] + DUMMY.encode() + source[end:], context.symbols)
     placed = edited.tree.node_at(start)
     if placed.kind != "NameExpr" or placed.text != DUMMY or placed.start != start:
         raise Rejected("site_not_found_again")
-    if edited.scopes.variable_of(placed) is not None:
-        raise Rejected("dummy_is_a_variable")
     marker = [ATTR_BASE_NAME_DECODER]
     graph, feed, candidates = name_feed(edited, placed, context, scope="attribute_base", types=marker, subtokens=marker)
     label = _label(candidates, base.text)
@@ -120,13 +123,40 @@ def make_attr_base(analysis: Analysis, symbol: str, rng: np.random.Generator, co
     return GraphSample("attr_base", graph, feed, answer)
 
 
+def _first_possible(analysis: Analysis, bases: list[Node]) -> Node:
+    """Return the first base that can be a site: a part is removable, and it is one of several variables in scope.
+
+    Raises:
+        Rejected: There is none.
+    """
+    reason = "no_site"
+    for base in bases[:_MAX_TRIED]:
+        try:
+            removed_span(base)
+        except Rejected as rejected:
+            reason = rejected.reason
+            continue
+        variables = variables_in_scope(analysis, base, "attribute_base")
+        variable = analysis.scopes.variable_of(base)
+        if len(variables) >= 2 and variable in variables and _has_flow(analysis, variable, base):
+            return base
+        reason = "answer_is_no_candidate"
+    raise Rejected(reason)
+
+
+def _has_flow(analysis: Analysis, variable: Variable, name: Node) -> bool:
+    """Say whether a reference is joined to others: without flow, its variable would be no candidate there."""
+    flow = data_flow(analysis.tree, variable.references)
+    return any((first is name) != (second is name) for first, second in flow)
+
+
 def _label(candidates: list[Variable], name: str) -> int:
-    """Return the index of the candidate with a name; the innermost one when a name is there twice.
+    """Return the index of the candidate with a name; no two have the same.
 
     Raises:
         Rejected: It is not among the candidates.
     """
-    found = [index for index, variable in enumerate(candidates) if variable.name == name]
-    if not found:
-        raise Rejected("answer_is_no_candidate")
-    return found[-1]
+    for index, variable in enumerate(candidates):
+        if variable.name == name:
+            return index
+    raise Rejected("answer_is_no_candidate")

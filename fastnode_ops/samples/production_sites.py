@@ -22,6 +22,7 @@ def production_feed(
     *,
     scope: ScopeFilter,
     also_marked: Sequence[Node] = (),
+    site_types: Sequence[str] = (),
 ) -> tuple[SplitGraph, ProductionFeed]:
     """Build both graphs and the decoder's input for a production site (specification 7.3).
 
@@ -33,6 +34,7 @@ def production_feed(
         context: What samples are made with.
         scope: Which variables are looked at.
         also_marked: Nodes whose types become the marker too, and which are kept like the site.
+        site_types: Type strings of the site, instead of the marker.
 
     Raises:
         Rejected: There is no variable in scope, or the graph is too large.
@@ -44,7 +46,7 @@ def production_feed(
     graph = ProgramGraph(analysis)
     scope_nodes = [Made("scope", variable) for variable in variables]
     words = context_tokens(graph, site, context.graph.max_context_tokens)
-    references: list[GraphNode] = [node for variable in variables for node in graph.references(variable)]
+    references: list[GraphNode] = [node for variable in variables for node in variable.references]
     try:
         kept = neighbourhood(
             graph,
@@ -55,7 +57,8 @@ def production_feed(
         )
     except TooManyNodes:
         raise Rejected("too_many_nodes") from None
-    types: dict[GraphNode, tuple[str, ...]] = {node: (marker,) for node in (site, *also_marked)}
+    types: dict[GraphNode, tuple[str, ...]] = {node: (marker,) for node in also_marked}
+    types[site] = tuple(site_types) or (marker,)
     parts = split(
         kept,
         graph,

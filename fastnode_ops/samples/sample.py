@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,6 +40,18 @@ class CallPattern(Protocol):
 
     def feed(self, keyword: str, position: int) -> tuple[list[str], list[str]]:
         """Return at most one type string and at most nine subtokens of a parameter; markers when not known."""
+
+    @property
+    def positional(self) -> Sized:
+        """One entry per position at which an unnamed argument is known."""
+
+    @property
+    def args_by_name(self) -> Container[str]:
+        """Names of the known arguments."""
+
+    @property
+    def max_args(self) -> int:
+        """How many arguments a call has at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +154,10 @@ class GraphSample:
     graph: SplitGraph
     feed: ProductionFeed | NameFeed
     answer: Answer
+
+
+DUMMY = "GUESS_ME__34578032"
+"""The name that stands for the answer in the edited text."""
 
 
 def choose(rng: np.random.Generator, num: int) -> int:

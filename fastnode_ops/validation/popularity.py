@@ -10,11 +10,11 @@ from fastnode_ops.analysis.analysis import analyse
 from fastnode_ops.analysis.nodes import Node, Tree
 from fastnode_ops.analysis.values import Value, ValueKind
 from fastnode_ops.symbols.store import SymbolStore
+from fastnode_ops.validation.failures import NoAnswer
 from fastnode_ops.validation.providers import (
     ALPHABET_PROVIDER,
     POPULARITY_PROVIDER,
     Answer,
-    NoAnswer,
     Question,
     Scored,
     with_name,

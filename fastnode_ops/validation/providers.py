@@ -6,14 +6,11 @@ passed on its own; the reference took it from the buffer, where it found its own
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from fastnode_ops.inference.unsupported import Unsupported
-from ops_common.errors import OpsError
+from fastnode_ops.validation.failures import timed
 
 DUMMY = "GUESS_ME_123"
 MODEL_PROVIDER = "ggnn-line-attr"
@@ -23,8 +20,6 @@ ALPHABET_PROVIDER = "alpha"
 
 MAX_SECONDS = 3.0
 MAX_KEPT_COMPLETIONS = 1_000
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +68,6 @@ class Answer:
 
     completions: tuple[Scored, ...]
     munged: str
-
-
-class NoAnswer(Exception):
-    """A provider has no list for a question.
-
-    Args:
-        reason: Why, in words that are the same for the same cause: they are counted.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Provider(Protocol):
@@ -197,29 +180,16 @@ class Asked:
 def ask(provider: Provider, question: Question, max_seconds: float = MAX_SECONDS) -> Asked:
     """Put a question to a provider, whatever comes of it.
 
-    What cannot follow the typed text, repetitions, and what is no identifier are left out. An answer that took longer
-    than `max_seconds` counts as none: a person would have typed on. An unexpected error counts as a failure too, under
-    its type's name, and is logged with its traceback: one bad buffer must not end a run over thousands.
+    What cannot follow the typed text, repetitions, and what is no identifier are left out of its list. Failures are
+    those of `timed`, and a list of which nothing is left.
     """
-    started = time.perf_counter()
-    answer: Answer | None = None
-    reason = ""
-    try:
-        found = provider.answer(question)
-        answer = Answer(_valid(found.completions, question.prefix), found.munged)
-    except (NoAnswer, Unsupported) as error:
-        reason = error.reason
-    except OpsError as error:
-        reason = error.message
-    except Exception as error:
-        logger.exception("%s failed at byte %d of a buffer", provider.name, question.cursor)
-        reason = f"unexpected {type(error).__name__}"
-    seconds = time.perf_counter() - started
-    if answer is not None and not answer.completions:
-        answer, reason = None, "no completion"
-    if answer is not None and seconds > max_seconds:
-        answer, reason = None, f"took longer than {max_seconds:g} s"
-    return Asked(answer, reason, seconds)
+    asked = timed(lambda: provider.answer(question), max_seconds, provider.name)
+    if asked.value is None:
+        return Asked(None, asked.reason, asked.seconds)
+    completions = _valid(asked.value.completions, question.prefix)
+    if not completions:
+        return Asked(None, "no completion", asked.seconds)
+    return Asked(Answer(completions, asked.value.munged), "", asked.seconds)
 
 
 def _valid(completions: Sequence[Scored], prefix: str) -> tuple[Scored, ...]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import pytest
 
 from fastnode_ops.inference.unsupported import Unsupported
+from fastnode_ops.validation.failures import NoAnswer
 from fastnode_ops.validation.providers import (
     DUMMY,
     Answer,
     ModelProvider,
-    NoAnswer,
     Question,
     Scored,
     ask,

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from fastnode_ops.validation.examples import Example, ExampleCompletion, ProviderOutput, write_example_file
-from fastnode_ops.validation.providers import Answer, NoAnswer, Question, Scored
+from fastnode_ops.validation.failures import NoAnswer
+from fastnode_ops.validation.providers import Answer, Question, Scored
 from fastnode_ops.viewer.app import MAX_BODY_BYTES, create_app
 from fastnode_ops.viewer.live import LiveCompleter
 from tests.fastnode.viewer.small_collections import MODEL, write_small
