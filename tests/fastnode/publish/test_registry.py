@@ -242,8 +242,6 @@ PIECES = st.one_of(
     st.sampled_from(["'\"'", "'`'", "'\\''", "'\\\\'", "'/'", "x := y / z\n", " ", "{ }\n"]).map(
         lambda text: (text, None)
     ),
-        lambda text: (text, None)
-    ),
 )
 
 
