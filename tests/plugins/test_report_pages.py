@@ -49,3 +49,14 @@ def test_a_file_name_is_not_repeated_as_markup() -> None:
 def test_the_address_of_a_report_survives_odd_run_ids() -> None:
     url = report_pages.report_url("gematria_train", RUN)
     assert url == "/ops/runs/gematria_train/manual__2026-01-01T00%3A00%3A00%2B00%3A00/reports/evaluation.html"
+
+
+def test_the_evaluation_of_a_completion_model_is_its_validation(tmp_path: Path) -> None:
+    folder = run_dir(tmp_path, "pythonexpr_standalone", RUN) / "out/reports"
+    folder.mkdir(parents=True)
+    (folder / "attributes.html").write_text("<h1>ranks</h1>")
+    answer = asyncio.run(report_pages._serve_report("pythonexpr_standalone", RUN, "evaluation.html"))
+    assert (answer.status_code, answer.body) == (200, b"<h1>ranks</h1>")
+    (folder / "evaluation.html").write_text("<h1>own</h1>")
+    answer = asyncio.run(report_pages._serve_report("pythonexpr_standalone", RUN, "evaluation.html"))
+    assert answer.body == b"<h1>own</h1>"
