@@ -221,8 +221,12 @@ class _Builder:
 
     def _has_expressions(self, string: tree_sitter.Node) -> bool:
         """Say whether a string is an f-string (or a template)."""
-        prefix = self.text[string.start_byte : string.start_byte + 3].lower()
-        return b"f" in prefix.split(b'"')[0].split(b"'")[0] or b"t" in prefix.split(b'"')[0].split(b"'")[0]
+        start = string.start_byte
+        first = self.text[start : start + 1]
+        if first in (b'"', b"'"):
+            return False
+        prefix = (first + self.text[start + 1 : start + 2]).lower()
+        return b"f" in prefix or b"t" in prefix
 
     def _add_leaf(self, items: Items, kind: str, role: str, node: tree_sitter.Node, parent: str) -> None:
         start, end = node.start_byte, node.end_byte
@@ -241,14 +245,14 @@ class _Builder:
         elif kind in _NAMES:
             token = self._add_token(items, TokenKind.IDENT, self.text[start:end].decode(), token_start, token_end, role)
             if role != "attribute":
-                items[-1] = _named(token, role)
+                items[-1] = Node.of_token("NameExpr", token, {}, token.text)
         elif kind in _ANONYMOUS:
             self._add_token(items, _ANONYMOUS[kind], kind, token_start, token_end, role)
         elif kind in _TERMINAL_KINDS:
             node_kind, token_kind = _TERMINAL_KINDS[kind]
             token = self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
-            items[-1] = Node(node_kind, (token,), {"expressions": []} if node_kind == "StringExpr" else {})
-            items[-1].role = role
+            parts: dict[str, list[Node]] = {"expressions": []} if node_kind == "StringExpr" else {}
+            items[-1] = Node.of_token(node_kind, token, parts)
         else:
             token_kind = TokenKind.STRING if kind in _STRING_PIECES else TokenKind.BAD
             self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
@@ -284,12 +288,6 @@ class _Builder:
         if not before:
             return position
         return max(position - self._shifts[before - 1], self._positions[before - 1])
-
-
-def _named(token: Token, role: str) -> Node:
-    node = Node("NameExpr", (token,), {}, token.text)
-    node.role = role
-    return node
 
 
 def _close(kind: str, role: str, items: Items, outer: Items, parent: str) -> None:

@@ -67,6 +67,7 @@ class _Linker:
         self.names = names
         self._objects: dict[str, Forms] = {}
         self._limits: dict[str, Forms] = {}
+        self._named_types: dict[str, bool] = {}
 
     def symbol(self, path: str) -> LinkedSymbol | None:
         node = self.names.nodes[path]
@@ -76,7 +77,7 @@ class _Linker:
             return self._type(path, node)
         if node.kind is DeclarationKind.FUNCTION:
             return self._function(path, node)
-        if node.kind is DeclarationKind.ALIAS and self.names.alias_target(node.ref, self.names.scope_of[path]):
+        if not self._has_row(path):
             return None
         if node.kind is DeclarationKind.TYPE_ALIAS and self._is_named_type(path, node):
             return LinkedSymbol(path, SymbolKind.TYPE, bases=self.forms(node.ref, self.names.scope_of[path]))
@@ -97,7 +98,7 @@ class _Linker:
             names |= self.names.public_names(source)
         for name in sorted(names | set(self.names.submodules(path))):
             target = self.names.member(path, name)
-            if target is not None:
+            if target is not None and self._has_row(target):
                 symbol.children[name] = target
                 if name in node.members and not node.members[name].is_exported:
                     symbol.hidden.append(name)
@@ -111,9 +112,17 @@ class _Linker:
         symbol.type_parameters = self._type_parameters(node, scope, bases)
         for name in sorted(node.members):
             target = self.names.member(path, name)
-            if target is not None:
+            if target is not None and self._has_row(target):
                 symbol.children[name] = target
         return symbol
+
+    def _has_row(self, path: str) -> bool:
+        """Whether a path is a symbol of its own: an alias is one only if it leads nowhere."""
+        node = self.names.nodes[path]
+        if node.kind is not DeclarationKind.ALIAS:
+            return True
+        parent, _, name = path.rpartition(".")
+        return self.names.member(parent, name) == path
 
     def _type_parameters(self, node: Declaration, scope: str, bases: list[Form]) -> tuple[str, ...]:
         for base in node.bases:
@@ -233,6 +242,12 @@ class _Linker:
 
     def _is_named_type(self, path: str, node: Declaration) -> bool:
         """Whether an alias is a type of its own to those who use it: `float32 = floating[_32Bit]`."""
+        if path not in self._named_types:
+            self._named_types[path] = False  # an alias that is defined by itself is none
+            self._named_types[path] = self._find_named_type(path, node)
+        return self._named_types[path]
+
+    def _find_named_type(self, path: str, node: Declaration) -> bool:
         is_public = not path.rpartition(".")[2].startswith("_")
         if not is_public or node.ref.form is not RefForm.NAME or not node.ref.arguments:
             return False

@@ -63,6 +63,7 @@ class Popularity:
     name: str = POPULARITY_PROVIDER
     has_probabilities: bool = True
     _members: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
+    _last: tuple[Question, Answer] | None = field(default=None, repr=False)
 
     def answer(self, question: Question) -> Answer:
         """Complete; raises NoAnswer when the base is unknown, and DataError for a buffer that cannot be parsed."""
@@ -70,7 +71,14 @@ class Popularity:
         node = attribute_at(analysis.tree, question.cursor)
         if node is None:
             raise NoAnswer("no attribute expression at the cursor")
-        return Answer(self.rank(base_symbols(analysis.symbols_of(node.parts["value"]))), question.source.decode())
+        bases = base_symbols(analysis.symbols_of(node.parts["value"]))
+        answer = Answer(self.rank(bases), question.source.decode())
+        self._last = question, answer
+        return answer
+
+    def last_answer(self, question: Question) -> Answer:
+        """Return the last answer when it was to this question, else a new one; raises what `answer` raises."""
+        return self._last[1] if self._last is not None and self._last[0] == question else self.answer(question)
 
     def rank(self, bases: Sequence[str]) -> tuple[Scored, ...]:
         """Return the members of some symbols by popularity, then by name.
@@ -107,7 +115,7 @@ class Popularity:
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """The members that `pop` finds, sorted by name (`alpha`)."""
+    """The members that `pop` finds, sorted by name (`alpha`). Asked after `pop`, it sorts the same list again."""
 
     popularity: Popularity
     name: str = ALPHABET_PROVIDER
@@ -115,5 +123,5 @@ class Alphabet:
 
     def answer(self, question: Question) -> Answer:
         """Complete; raises what `pop` raises."""
-        found = self.popularity.answer(question)
+        found = self.popularity.last_answer(question)
         return Answer(tuple(sorted(found.completions, key=lambda one: one.identifier)), found.munged)

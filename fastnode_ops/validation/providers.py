@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
+from fastnode_ops.analysis.nodes import Tree, enclosing_statement
+from fastnode_ops.analysis.syntax import parse
 from fastnode_ops.validation.failures import timed
 
 DUMMY = "GUESS_ME_123"
@@ -141,14 +144,18 @@ def trim_end(source: bytes, cursor: int) -> int:
     Raises:
         DataError: The buffer is too large or too deep to be parsed.
     """
-    from fastnode_ops.analysis.syntax import enclosing_statement, parse
-
     newline = source.find(b"\n", cursor)
     end_of_line = len(source) if newline < 0 else newline
     named = with_name(source, cursor)
-    statement = enclosing_statement(parse(named).node_at(cursor - 1))
+    statement = enclosing_statement(_tree_of(named).node_at(cursor - 1))
     end_of_statement = 0 if statement is None else statement.end - (len(named) - len(source))
     return min(max(end_of_line, end_of_statement), len(source))
+
+
+@lru_cache(maxsize=2)
+def _tree_of(source: bytes) -> Tree:
+    """Parse a buffer; the places of a file are asked about one after the other."""
+    return parse(source)
 
 
 def with_name(source: bytes, cursor: int) -> bytes:

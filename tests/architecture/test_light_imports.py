@@ -41,6 +41,8 @@ LIGHT_MODULES = (
     "fastnode_ops.samples.request",
     "fastnode_ops.samples.serving_metainfo",
     "fastnode_ops.tasks",
+    "fastnode_ops.validation.release",
+    "fastnode_ops.validation.run_record",
     "gematria_ops.api",
     "gematria_ops.blocks.basic_block",
     "gematria_ops.blocks.tokens",

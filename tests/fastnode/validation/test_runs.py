@@ -136,7 +136,7 @@ def test_the_run_record(validated: AttributeOutputs) -> None:
     results = {result.Name: result.Value for result in run.info.Results}
     assert results["ggnn-line-attr count"] == 108
     assert results["ggnn-line-attr top-1"] == pytest.approx(12 / 108)
-    assert run.artifacts() == ["attributes.html"]
+    assert run.artifacts() == ["attributes.html", "attributes.json"]
     assert run.info.FeedStats["situations"].Out == 144
 
 
