@@ -9,6 +9,7 @@ Airflow mounts the application of a plugin without any login, so the check is ma
 from __future__ import annotations
 
 import html
+import json
 import mimetypes
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -96,8 +97,17 @@ def _find_report(folder: Path, file: str) -> Path | None:
     if not _FILE_NAME.fullmatch(file):
         return None
     names = (file, VALIDATION_PAGE) if file == EVALUATION_PAGE else (file,)
-    places = (folder / "reports", PipelineDir(folder).reports)
+    places = (folder / "reports", PipelineDir(_work_dir(folder)).reports)
     return next((place / name for name in names for place in places if (place / name).is_file()), None)
+
+
+def _work_dir(folder: Path) -> Path:
+    """Where a run's model stands: its own folder, or that of the run which it continues."""
+    try:
+        planned = Path(json.loads((folder / "results/resolve_request.record.json").read_bytes())["result"]["work_dir"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder
+    return planned if planned.parent == folder.parent.parent / STANDALONE_DAG else folder
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
