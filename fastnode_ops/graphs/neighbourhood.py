@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.nodes import Node, is_terminal
 from fastnode_ops.analysis.scopes import Variable
 from fastnode_ops.graphs.features import literal_of, types_of
@@ -210,23 +211,12 @@ def split(
     context = [node for node in kept.nodes if node not in taken]
     renumbered = np.full(len(kept.nodes), -1, np.int32)
     renumbered[[kept.numbers[node] for node in context]] = np.arange(len(context), dtype=np.int32)
-    is_taken = renumbered < 0
-    edges: Edges = {}
-    into: dict[str, list[tuple[int, int]]] = {}
-    for name, pairs in kept.forward.items():
-        array = np.asarray(pairs, np.int32).reshape(-1, 2)
-        inside = array[~is_taken[array].any(axis=1)] if len(array) else array
-        ahead = renumbered[inside]
-        edges[f"{name}_forward"] = _sorted(ahead)
-        if name != "scope":
-            edges[f"{name}_backward"] = _sorted(ahead[:, ::-1])
-        if name != "scope":
-            into[name] = [(int(a), int(b)) for a, b in array[is_taken[array[:, 1]]]] if len(array) else []
+    edges, into = _parted(kept, renumbered)
 
     numbers = {kept.numbers[node]: place for place, node in enumerate(wanted)}
     for pairs in into.values():
         for source, _ in pairs:
-            if not is_taken[source] and source not in numbers:
+            if renumbered[source] >= 0 and source not in numbers:
                 numbers[source] = len(numbers)
     context_nodes = [int(renumbered[old]) for old in numbers]
     for node in only_in_expansion:
@@ -235,23 +225,49 @@ def split(
         f"{name}_forward": _sorted(np.asarray([(numbers[a], numbers[b]) for a, b in pairs], np.int32).reshape(-1, 2))
         for name, pairs in into.items()
     }
-
-    def subtokens(node: GraphNode) -> list[int]:
-        return vocabulary.literal_rows(marks.literals.get(node) or literal_of(node))
-
-    def types(node: GraphNode) -> list[int]:
-        return vocabulary.type_rows(marks.types.get(node) or types_of(node, graph.analysis))
-
+    features = _Features(graph.analysis, vocabulary, marks)
     return SplitGraph(
-        subtokens=[subtokens(node) for node in context],
-        types=[types(node) for node in context],
+        subtokens=features.subtokens(context),
+        types=features.types(context),
         edges=edges,
         expansion_edges=expansion_edges,
         context_nodes=context_nodes,
-        lookup_subtokens=[subtokens(node) for node in only_in_expansion],
-        lookup_types=[types(node) for node in only_in_expansion],
+        lookup_subtokens=features.subtokens(only_in_expansion),
+        lookup_types=features.types(only_in_expansion),
         expansion_numbers={node: numbers[kept.numbers[node]] for node in (*wanted, *only_in_expansion)},
     )
+
+
+def _parted(kept: Neighbourhood, renumbered: npt.NDArray[np.int32]) -> tuple[Edges, dict[str, list[tuple[int, int]]]]:
+    """Part the edges: those of the context graph, and the forward ones that end in a node that was taken out."""
+    is_taken = renumbered < 0
+    edges: Edges = {}
+    into: dict[str, list[tuple[int, int]]] = {}
+    for name, pairs in kept.forward.items():
+        array = np.asarray(pairs, np.int32).reshape(-1, 2)
+        ahead = renumbered[array[~is_taken[array].any(axis=1)]]
+        edges[f"{name}_forward"] = _sorted(ahead)
+        if name != "scope":  # a reference feeds its scope node; nothing flows back
+            edges[f"{name}_backward"] = _sorted(ahead[:, ::-1])
+            into[name] = [(int(a), int(b)) for a, b in array[is_taken[array[:, 1]]]]
+    return edges, into
+
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """Rows of nodes, with marks in the place of a node's own features."""
+
+    analysis: Analysis
+    vocabulary: Vocabulary
+    marks: Marks
+
+    def subtokens(self, nodes: Sequence[GraphNode]) -> Rows:
+        given = self.marks.literals
+        return [self.vocabulary.literal_rows(given.get(node) or literal_of(node)) for node in nodes]
+
+    def types(self, nodes: Sequence[GraphNode]) -> Rows:
+        given = self.marks.types
+        return [self.vocabulary.type_rows(given.get(node) or types_of(node, self.analysis)) for node in nodes]
 
 
 def _sorted(pairs: Pairs) -> Pairs:
