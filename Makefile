@@ -6,11 +6,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PLATFORM := $(PY) -m ops_platform.embedded
 
-.DEFAULT_GOAL := help
+.DEFAULT_GOAL := all
+include pythonexpr.mk
+
 .PHONY: help run up stop status test check fast lock benchmarks screenshots protos clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / {printf "  make %-26s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready  ## train, evaluate and upload a model, through Airflow, on the sample blocks (REQUEST=my.json: on yours)
 	@$(PLATFORM) run $(REQUEST)
@@ -46,7 +48,8 @@ protos: $(VENV)/ready  ## regenerate the protocol buffer code
 lock: $(VENV)/ready  ## resolve requirements.in into requirements.txt, all versions pinned and hashed
 	$(VENV)/bin/uv pip compile requirements.in --python-version 3.11 --generate-hashes --no-emit-index-url -q -o requirements.txt
 
-clean:  ## remove what the tools cached (not .venv, not .ops)
+clean:  ## remove the completion model's files and what the tools cached (not .venv, .ops, the corpus)
+	rm -rf out bin tmp tensorboard/$(MODEL_NAME) bundle bundle.tar.gz
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/ready: requirements.txt .ci/setup

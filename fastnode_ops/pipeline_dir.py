@@ -81,6 +81,11 @@ class PipelineDir:
         return self.tmp / "continuation.json"
 
     @property
+    def held_out_batches(self) -> Path:
+        """The batches that the training is validated with."""
+        return self.tmp / "held-out-batches.json"
+
+    @property
     def metrics(self) -> Path:
         """The training curves as JSON lines."""
         return self.tmp / "metrics.jsonl"

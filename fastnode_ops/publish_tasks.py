@@ -17,6 +17,53 @@ LOG = logging.getLogger(__name__)
 Result = dict[str, str | int | float | bool]
 
 
+def check_release(
+    *,
+    work_dir: str,
+    checkout_dir: str = "",
+    corpus_dir: str = "",
+    packages_file: str = "",
+    max_recall_drop: float = 0.01,
+    min_margin_over_popularity: float = 0.0,
+    min_situations: int = 50,
+    min_answered_share: float = 0.2,
+) -> Result:
+    """Hold the validation against the limits and against the pinned model; fail with every number that did not pass.
+
+    Args:
+        work_dir: The pipeline's folder, validated.
+        checkout_dir: The product's checkout, for the model that is pinned there; empty: compare with none.
+        corpus_dir: Folder of the corpus, to validate the pinned model again when it was validated on something else;
+            empty: that is an error then.
+        packages_file: The packages that the model is for, one a line; empty: those it has learnt.
+        max_recall_drop: Most that top-1 recall may lie below the pinned model's, 0 to 1; 1: do not compare.
+        min_margin_over_popularity: Least that top-1 recall must lie above that of popularity, -1 to 1.
+        min_situations: Fewest situations that a verdict may stand on.
+        min_answered_share: Smallest share of the situations that the model answers, 0 to 1.
+    """
+    from fastnode_ops.publish.gate import pass_gate, validate_with
+    from fastnode_ops.publish.packages import packages_of
+    from fastnode_ops.publish.registry import REGISTRY_FILE, find_registry
+    from fastnode_ops.validation.release import ReleaseLimits
+
+    verdict = pass_gate(
+        Path(work_dir),
+        find_registry(Path(checkout_dir)) / REGISTRY_FILE if checkout_dir else None,
+        packages_of(Path(work_dir), packages_file),
+        ReleaseLimits(
+            min_margin_over_pop=min_margin_over_popularity,
+            min_margin_over_pinned=-max_recall_drop,
+            min_situations=min_situations,
+            min_answered_share=min_answered_share,
+        ),
+        validate=validate_with(Path(corpus_dir)) if corpus_dir else None,
+    )
+    for check in verdict.checks:
+        LOG.info("passed: %s", check.text)
+    values: Result = {check.name: check.value for check in verdict.checks if check.value is not None}
+    return {"passed": verdict.passed, **values}
+
+
 def upload_model(*, work_dir: str, destination: str, model_name: str = "") -> Result:
     """Upload all of `out/` under a prefix of its own, the manifest last, and read everything back.
 
@@ -50,10 +97,10 @@ def pin_model(*, work_dir: str, checkout_dir: str, packages_file: str = "", mode
         model_path: What to pin, a folder `serve` of an upload; empty: the last upload of work_dir.
     """
     from fastnode_ops.publish import registry
-    from fastnode_ops.publish.packages import learnt_packages, read_packages
+    from fastnode_ops.publish.packages import packages_of
     from fastnode_ops.publish.upload import last_upload
 
-    packages = read_packages(Path(packages_file)) if packages_file else learnt_packages(Path(work_dir))
+    packages = packages_of(Path(work_dir), packages_file)
     report = registry.pin_model(Path(checkout_dir), model_path or f"{last_upload(Path(work_dir))}/serve", packages)
     for line in report.diff.splitlines():
         LOG.info("%s", line)

@@ -25,6 +25,7 @@ Result = dict[str, str | int | float | bool]
 
 _START_SECONDS = 180.0
 _ANSWER_SECONDS = 10.0
+_CLOCK_SECONDS = 2.0  # the system counts from its own start, whose time moves when the clock is set
 
 
 def start_server(*, work_dir: str, corpus_dir: str, port: int = 0, num_workers: int = 1, server: str = "") -> Result:
@@ -48,7 +49,9 @@ def start_server(*, work_dir: str, corpus_dir: str, port: int = 0, num_workers: 
         LOG.info("the server of this run answers already")
     else:
         stop_server(work_dir=work_dir)  # one that was started for something else, or does not answer
-        state = _start(state_path, wanted, port)
+        options = [f"--corpus-dir={wanted['corpus_dir']}", f"--workers={num_workers}", f"--port={port}"]
+        ready = f"--ready-file={_ready_path(state_path)}"
+        state = _start(state_path, wanted, [sys.executable, "-m", "fastnode_ops.server", *options, ready])
     return {"url": state["url"], "process_id": state["process_id"], "is_started": True}
 
 
@@ -68,15 +71,15 @@ def stop_server(*, work_dir: str) -> Result:
     return {"was_running": bool(state)}
 
 
-def _start(state_path: Path, wanted: dict[str, Any], port: int) -> dict[str, Any]:
+def _start(state_path: Path, wanted: dict[str, Any], command: list[str]) -> dict[str, Any]:
+    """Start a server that writes its URL to the ready file; returns when it answers."""
     import psutil
 
     from ops_common.processes import start_process, stop_process_group, wait_until
 
-    ready, log = state_path.with_name("server.url"), state_path.with_name("server.log")
+    ready, log = _ready_path(state_path), state_path.with_name("server.log")
     ready.unlink(missing_ok=True)
-    options = [f"--corpus-dir={wanted['corpus_dir']}", f"--workers={wanted['num_workers']}", f"--port={port}"]
-    process = start_process([sys.executable, "-m", "fastnode_ops.server", *options, f"--ready-file={ready}"], log)
+    process = start_process(command, log)
     try:
         state = {**wanted, "process_id": process.pid, "started_at": psutil.Process(process.pid).create_time()}
         write_json(state_path, state)  # before anything can fail: whoever stops it must find it
@@ -100,11 +103,12 @@ def _running(state_path: Path) -> dict[str, Any]:
     try:
         state = json.loads(state_path.read_bytes())
         process = psutil.Process(int(state["process_id"]))
-        is_same = process.create_time() == state["started_at"] and process.status() != psutil.STATUS_ZOMBIE
+        is_same = abs(process.create_time() - state["started_at"]) < _CLOCK_SECONDS
+        is_alive = process.status() != psutil.STATUS_ZOMBIE
         is_ours = os.getsid(process.pid) == process.pid
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return {}
-    return {"url": "", **state} if is_same and is_ours else {}
+    return {"url": "", **state} if is_same and is_alive and is_ours else {}
 
 
 def _is_healthy(url: str) -> bool:
@@ -119,3 +123,7 @@ def _is_healthy(url: str) -> bool:
 
 def _state_path(work_dir: str) -> Path:
     return PipelineDir(Path(work_dir).absolute()).tmp / "server.json"
+
+
+def _ready_path(state_path: Path) -> Path:
+    return state_path.with_name("server.url")

@@ -13,7 +13,7 @@ The steps of a run, in order; those of the graph data server and of the release 
     stop_server                                                                         (server_tasks.py)
     compress_model            saved model           -> out/serve/expr_model.frozen.pb
     convert_metainfo          metainfo              -> out/serve/metainfo-inference.json
-    validate_attributes       out/serve + corpus    -> figures, fallback list, examples
+    validate_attributes       out/serve + corpus    -> figures, fallback list, examples (validation_tasks.py)
     validate_calls            out/serve + corpus    -> figures
     rebuild_curated_examples  out/serve             -> out/curated-examples/attr.json
     check_release             figures + pinned model -> pass, or an error               (publish_tasks.py)
@@ -24,12 +24,40 @@ The steps of a run, in order; those of the graph data server and of the release 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from fastnode_ops.publish_tasks import pin_model, rebuild_datadeps, upload_model, verify_datadeps
+from fastnode_ops.pipeline_dir import PipelineDir
+from fastnode_ops.publish_tasks import check_release, pin_model, rebuild_datadeps, upload_model, verify_datadeps
 from fastnode_ops.server_tasks import start_server, stop_server
+from fastnode_ops.validation_tasks import rebuild_curated_examples, validate_attributes, validate_calls
 from ops_common.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fastnode_ops.config import ExpressionConfig
+    from fastnode_ops.training.train import TrainSummary
+
+__all__ = [
+    "TASKS",
+    "build_corpus",
+    "build_metainfo",
+    "check_release",
+    "compress_model",
+    "continue_training",
+    "convert_metainfo",
+    "pin_model",
+    "rebuild_curated_examples",
+    "rebuild_datadeps",
+    "start_server",
+    "stop_server",
+    "train_model",
+    "upload_model",
+    "validate_attributes",
+    "validate_calls",
+    "verify_datadeps",
+]
 
 Result = dict[str, str | int | float | bool]
 
@@ -82,7 +110,13 @@ def train_model(
         steps: Number of updates.
         overrides: Settings that replace those of the file, as section.key=value.
     """
-    _missing(work_dir, corpus_dir, server, config_file, model_name, steps, overrides)
+    from fastnode_ops.training.pipeline import train_in
+
+    config = _config(config_file, overrides)
+    summary = train_in(
+        PipelineDir(Path(work_dir)), Path(corpus_dir), server, config, steps=steps, model_name=model_name
+    )
+    return _trained(summary)
 
 
 def continue_training(
@@ -106,7 +140,13 @@ def continue_training(
         steps: Number of further updates.
         overrides: Settings that replace those of the file, as section.key=value.
     """
-    _missing(work_dir, corpus_dir, server, config_file, model_name, steps, overrides)
+    from fastnode_ops.training.pipeline import continue_in
+
+    config = _config(config_file, overrides)
+    summary = continue_in(
+        PipelineDir(Path(work_dir)), Path(corpus_dir), server, config, steps=steps, model_name=model_name
+    )
+    return _trained(summary)
 
 
 def compress_model(*, work_dir: str, config_file: str = "", max_epochs: int = 0) -> Result:
@@ -117,7 +157,28 @@ def compress_model(*, work_dir: str, config_file: str = "", max_epochs: int = 0)
         config_file: Settings (TOML); empty: the defaults.
         max_epochs: Most epochs for a codebook; 0: as in config_file.
     """
-    _missing(work_dir, config_file, max_epochs)
+    from fastnode_ops.models.compress import compress
+    from fastnode_ops.training.pipeline import read_held_out
+    from ops_common.artifacts import write_json
+
+    place = PipelineDir(Path(work_dir))
+    report = compress(
+        _config(config_file, None),
+        place.saved_model,
+        place.compressed_model,
+        place.codebooks,
+        max_epochs=max_epochs or None,
+        batches=read_held_out(place),
+    )
+    write_json(place.reports / "compression.json", report.as_values())
+    errors = {
+        f"relative_error_{table.name.replace('/', '_')}": round(table.relative_error, 4) for table in report.tables
+    }
+    return {
+        "frozen_model": str(place.compressed_model),
+        "num_bytes": place.compressed_model.stat().st_size,
+        **errors,
+    }
 
 
 def convert_metainfo(*, work_dir: str) -> Result:
@@ -126,47 +187,34 @@ def convert_metainfo(*, work_dir: str) -> Result:
     Args:
         work_dir: The pipeline's folder.
     """
-    _missing(work_dir)
+    from fastnode_ops.samples.serving_metainfo import convert
+
+    place = PipelineDir(Path(work_dir))
+    convert(place.metainfo, place.serving_metainfo)
+    return {"serving_metainfo": str(place.serving_metainfo)}
 
 
-def validate_attributes(
-    *, work_dir: str, corpus_dir: str, model_name: str = "", max_events: int = 1000, rundb: str = ""
-) -> Result:
-    """Validate attribute completions on held-out files beside a popularity baseline.
+def _config(config_file: str, overrides: list[str] | None) -> ExpressionConfig:
+    from fastnode_ops.config import ExpressionConfig
+    from ops_common.config import load_config
 
-    Args:
-        work_dir: The pipeline's folder.
-        corpus_dir: Folder of the corpus.
-        model_name: Names the run record.
-        max_events: Most files to ask about.
-        rundb: Where the run record goes, a folder or s3://; empty: none is kept.
-    """
-    _missing(work_dir, corpus_dir, model_name, max_events, rundb)
+    return load_config(ExpressionConfig, Path(config_file) if config_file else None, overrides or [])
 
 
-def validate_calls(
-    *, work_dir: str, corpus_dir: str, model_name: str = "", max_events: int = 1000, rundb: str = ""
-) -> Result:
-    """Validate call completions on held-out files.
-
-    Args:
-        work_dir: The pipeline's folder.
-        corpus_dir: Folder of the corpus.
-        model_name: Names the run record.
-        max_events: Most files to ask about.
-        rundb: Where the run record goes, a folder or s3://; empty: none is kept.
-    """
-    _missing(work_dir, corpus_dir, model_name, max_events, rundb)
-
-
-def rebuild_curated_examples(*, work_dir: str, corpus_dir: str) -> Result:
-    """Ask the model about the curated examples, for the viewer.
-
-    Args:
-        work_dir: The pipeline's folder.
-        corpus_dir: Folder of the corpus.
-    """
-    _missing(work_dir, corpus_dir)
+def _trained(summary: TrainSummary) -> Result:
+    finite = {
+        name: round(value, 4)
+        for name, value in (("final_loss", summary.final_loss), ("validation_loss", summary.validation_loss))
+        if math.isfinite(value)
+    }
+    return {
+        "global_step": summary.global_step,
+        "num_samples": summary.num_samples,
+        "steps_per_second": round(summary.steps_per_second, 3),
+        "cpu_seconds_per_step": round(summary.cpu_seconds_per_step, 3),
+        "wall_seconds": round(summary.wall_seconds, 1),
+        **finite,
+    }
 
 
 def _missing(*_: object) -> NoReturn:
@@ -175,7 +223,15 @@ def _missing(*_: object) -> NoReturn:
 
 TASKS: list[Callable[..., Mapping[str, Any]]] = [
     start_server,
+    train_model,
+    continue_training,
     stop_server,
+    compress_model,
+    convert_metainfo,
+    validate_attributes,
+    validate_calls,
+    rebuild_curated_examples,
+    check_release,
     upload_model,
     pin_model,
     rebuild_datadeps,

@@ -131,36 +131,26 @@ def _is_operator(item: Item) -> bool:
 
 def _binary(_: str, items: Items) -> Node:
     """Shape operands with operators between them; a chain nests to the left."""
-    left: Items = [items[0]]
-    for at in range(1, len(items)):
-        item = items[at]
-        if _is_operator(item) and nodes_of(left):
-            right = _until_operator(items, at + 1)
-            return _chain(left, item, right, items[at + 1 + len(right) :])
-        left.append(item)
-    return Node("BadExpr", items, {})
-
-
-def _until_operator(items: Items, start: int) -> Items:
-    group: Items = []
-    for item in items[start:]:
-        if nodes_of(group) and _is_operator(item):
-            break
-        group.append(item)
-    return group
-
-
-def _chain(left: Items, operator: Item, right: Items, rest: Items) -> Node:
-    while True:
-        if not right:
-            right = [empty_expression(operator.end)]
-        operands = {"left": pattern_operand(left), "operator": operator, "right": pattern_operand(right)}
-        node = Node("BinaryExpr", [*left, operator, *right], operands)
-        if not rest:
-            return node
-        left, operator = [node], rest[0]
-        right = _until_operator(rest, 1)
-        rest = rest[1 + len(right) :]
+    operands: list[Items] = [[]]
+    operators: Items = []
+    has_node = False
+    for item in items:
+        if has_node and _is_operator(item):
+            operators.append(item)
+            operands.append([])
+            has_node = False
+        else:
+            operands[-1].append(item)
+            has_node = has_node or type(item) is Node
+    if not operators:
+        return Node("BadExpr", items, {})
+    left = operands[0]
+    for operator, right in zip(operators, operands[1:]):
+        right = right or [empty_expression(operator.end)]
+        parts = {"left": pattern_operand(left), "operator": operator, "right": pattern_operand(right)}
+        node = Node("BinaryExpr", [*left, operator, *right], parts)
+        left = [node]
+    return node
 
 
 def pattern_operand(items: Items) -> Node:

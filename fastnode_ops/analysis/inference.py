@@ -10,7 +10,7 @@ from fastnode_ops.analysis.inference_annotations import Annotations
 from fastnode_ops.analysis.inference_calls import call_function, call_type
 from fastnode_ops.analysis.inference_cells import MAX_STEPS, Cells
 from fastnode_ops.analysis.inference_definitions import Definitions
-from fastnode_ops.analysis.inference_expressions import RULES
+from fastnode_ops.analysis.inference_expressions import RULES, WEIGHTS
 from fastnode_ops.analysis.inference_members import members_of
 from fastnode_ops.analysis.inference_names import Names
 from fastnode_ops.analysis.inference_signatures import NO_ARGUMENTS, Arguments, known_arguments
@@ -48,7 +48,10 @@ class Inference:
         if found is not None:
             return found
         rule = RULES.get(node.kind)
-        return () if rule is None else self.cells.expression(node.index, lambda: rule(self, node), self._memory)
+        if rule is None:
+            return ()
+        weight = WEIGHTS.get(node.kind, 1)
+        return self.cells.expression(node.index, lambda: rule(self, node), self._memory, weight)
 
     def attribute(self, terms: Terms, name: str) -> Terms:
         """Return an attribute of what may be several things."""

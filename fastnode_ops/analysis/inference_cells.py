@@ -14,7 +14,10 @@ MAX_STEPS = 200_000
 """Expressions that are evaluated per file; what comes later is unknown."""
 
 MAX_DEPTH = 150
-"""Evaluations within evaluations; what lies deeper is unknown."""
+"""Evaluations within evaluations, weighted; what lies deeper is unknown. One unit stands for up to six Python frames:
+the interpreter's limit of a thousand is not reached."""
+
+CELL_WEIGHT = 3
 
 MAX_ROUNDS = 4
 """How often a circle is gone around before its values are taken as they are."""
@@ -42,17 +45,15 @@ class Cells:
         self._has_changed = False
         self._depth = 0
 
-    def expression(self, key: int, compute: Callable[[], Terms], memory: dict[int, Terms]) -> Terms:
+    def expression(self, key: int, compute: Callable[[], Terms], memory: dict[int, Terms], weight: int = 1) -> Terms:
         """Return the value of an expression; it is kept in `memory` unless it depends on a cell under evaluation."""
         if self.steps >= self.max_steps or self._depth >= MAX_DEPTH:
-            self.num_cut += 1
-            self._lowest = -1  # whatever depends on this is not kept
-            return ()
+            return self._cut()
         self.steps += 1
-        self._depth += 1
+        self._depth += weight
         outer, self._lowest = self._lowest, _INDEPENDENT
         terms = compute()
-        self._depth -= 1
+        self._depth -= weight
         if self._lowest == _INDEPENDENT or self.steps >= self.max_steps:
             memory[key] = terms
         self._lowest = min(outer, self._lowest)
@@ -69,7 +70,17 @@ class Cells:
         if depth is not None:
             self._lowest = min(self._lowest, depth)
             return self._current.get(key, ())
-        return self._evaluate(key, compute)
+        if self._depth >= MAX_DEPTH:
+            return self._cut()
+        self._depth += CELL_WEIGHT
+        terms = self._evaluate(key, compute)
+        self._depth -= CELL_WEIGHT
+        return terms
+
+    def _cut(self) -> Terms:
+        self.num_cut += 1
+        self._lowest = -1  # whatever depends on this is not kept
+        return ()
 
     def _evaluate(self, key: Hashable, compute: Callable[[], Terms]) -> Terms:
         depth = self._open[key] = len(self._open)

@@ -247,3 +247,6 @@ RULES: dict[str, Callable[[Engine, Node], Terms]] = {
     "StringExpr": _string,
     "EllipsisExpr": _ellipsis,
 }
+
+WEIGHTS = {"CallExpr": 3, "IndexExpr": 2, "AwaitExpr": 2}
+"""How deep the evaluation of a kind of expression goes by itself, in the units of `MAX_DEPTH`; others: 1."""

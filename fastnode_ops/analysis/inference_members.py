@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from weakref import WeakKeyDictionary
 
 from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join
 from fastnode_ops.analysis.values import ValueKind
@@ -25,9 +24,6 @@ _OWN_TYPES = {
     ValueKind.FUNCTION: "types.FunctionType",
 }
 """Whose attributes modules, types and functions have besides those of their own."""
-
-_UNSOLVED = {"~AnyStr": "builtins.str"}
-"""Type variables that stand for something also when nothing decides them."""
 
 
 class Members:
@@ -147,10 +143,7 @@ class Members:
         if form.path == RECEIVER:
             return () if receiver is None else (_instance_of(receiver),)
         if form.is_variable:
-            solved = environment.get(form.path)
-            if not solved and form.path in _UNSOLVED:
-                return (instance(_UNSOLVED[form.path]),)
-            return solved or ()
+            return environment.get(form.path) or self._limit(form)
         arguments = tuple(self.instantiate(argument, environment, receiver) for argument in form.arguments)
         if form.path == TYPE:
             return tuple(
@@ -159,6 +152,13 @@ class Members:
                 if term.kind is ValueKind.INSTANCE
             )
         return (instance(form.path, *arguments),)
+
+    def _limit(self, form: Form) -> Terms:
+        """Return what an unsolved type variable is at least; `AnyStr` is mostly `str`."""
+        if form.path == "~AnyStr":
+            return (instance("builtins.str"),)
+        limits = form.arguments[0] if form.arguments else ()
+        return self.instantiate(limits, _NO_ARGUMENTS, None) if len(limits) == 1 else ()
 
     def is_a(self, type_path: str, wanted: str) -> bool:
         """Whether a type is another one, has it as a base, or (for protocols) has all its members."""
@@ -195,14 +195,13 @@ _WIDENED = {
 }
 _NO_MEMBERS = frozenset({"__slots__", "__doc__", "__hash__", "__module__"})
 
-_of_stores: WeakKeyDictionary[SymbolStore, Members] = WeakKeyDictionary()
-
 
 def members_of(store: SymbolStore) -> Members:
     """Return the one `Members` of a store."""
-    found = _of_stores.get(store)
+    found = store.derived.get(Members)
     if found is None:
-        found = _of_stores[store] = Members(store)
+        found = store.derived[Members] = Members(store)
+    assert isinstance(found, Members)
     return found
 
 

@@ -116,6 +116,8 @@ def _accepts(members: Members, parameter: ParameterForm, argument: Argument, rec
 def _is_accepted(members: Members, form: Form, term: Term, receiver: Term | None) -> bool:
     if form.path == RECEIVER and receiver is not None and receiver.node is None and term.node is None:
         return term.kind is not ValueKind.INSTANCE or members.is_a(term.canonical, receiver.canonical)
+    if form.is_variable and form.arguments:
+        return any(_is_accepted(members, limit, term, receiver) for limit in form.arguments[0])
     if form.is_variable or term.canonical == NONE or term.node is not None:
         return True
     if term.kind is ValueKind.INSTANCE:

@@ -6,9 +6,9 @@ So we put in what lacks, at the end of the logical line: closing brackets, a nam
 `in`, a colon, a definition under a lone decorator. What is inserted has no length in the tree: an inserted name is an
 empty `BadExpr` or an empty attribute identifier, everything else leaves no trace.
 
-A line inside of brackets begins a new statement when it is not indented deeper than the statement of the bracket and
-begins with a keyword that no expression has, or cannot follow what stands before it, or when the bracket is never
-closed.
+A line inside of brackets begins a new statement when it begins with a keyword that no expression has; and, when it is
+not indented deeper than the statement of the bracket (or that is a header), when it cannot follow what stands before
+it, or when the bracket is never closed.
 """
 
 from __future__ import annotations
@@ -27,16 +27,15 @@ NEEDS_OPERAND = frozenset([*_NEEDS_OPERAND.split(), "not in", "is not"])
 _HEADER_WORDS = "if elif else for while with try except finally def class"
 _HEADERS = frozenset(_HEADER_WORDS.split())
 _START_WORDS = (
-    "def class return import from while try except finally with del pass break continue global nonlocal raise assert"
-    " elif @"
+    "def class return import while try except finally del pass break continue global nonlocal raise assert elif"
 )
-_STATEMENT_STARTS = frozenset(_START_WORDS.split())
+_ALWAYS_STARTS = frozenset(_START_WORDS.split())
 _MAYBE_STARTS = frozenset(("for", "if", "else", "async", "with"))  # statements when their line ends with a colon
 _EXPRESSION_WORDS = frozenset(("and", "or", "in", "is", "not", "if", "else", "for", "as", "async"))
-_KEYWORDS = _HEADERS | _STATEMENT_STARTS | _EXPRESSION_WORDS | {"lambda", "yield", "await"}
+_KEYWORDS = _HEADERS | _ALWAYS_STARTS | _EXPRESSION_WORDS | {"from", "lambda", "yield", "await"}
 _CLOSERS = {"(": ")", "[": "]", "{": "}"}
 _NAME = b" _ "
-MAX_PASSES = 20
+MAX_PASSES = 4
 """How often each word is looked at on average, at most; then the first doubtful line ends the bracket."""
 
 
@@ -143,11 +142,16 @@ class _Repairer:
     def _begins_statement(self, at: int, last: Word) -> bool:
         """Say whether a line inside of brackets begins a statement; note the place when that is in doubt."""
         word = self.words[at]
-        if word.text in (")", "]", "}") or word.column > self._state.column:
+        if word.text in (")", "]", "}"):
             return False
-        if word.text in _STATEMENT_STARTS or (word.text in _MAYBE_STARTS and self._line_ends[at] == ":"):
+        is_new_operand = _ends_operand(last) and _begins_operand(word, last)
+        if word.text in _ALWAYS_STARTS or (is_new_operand and self._state.keyword):
             return True
-        if _ends_operand(last) and _begins_operand(word, last):
+        if word.text == "async" and at + 1 < len(self.words) and self.words[at + 1].text == "def":
+            return True
+        if word.column > self._state.column:
+            return False
+        if is_new_operand or word.text == "@" or (word.text in _MAYBE_STARTS and self._line_ends[at] == ":"):
             return True
         if self._doubt is None:
             if self._budget < 0:

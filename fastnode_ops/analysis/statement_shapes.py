@@ -209,7 +209,7 @@ def _type_parameters(items: Items) -> list[Node]:
 
 def _name(items: Items) -> Node:
     """Return the name of a definition."""
-    return operand_after(items, next((at for at, i in enumerate(items) if is_token(i, "def", "class")), 0) + 1)
+    return operand_after(items, 1 + next((at for at, item in enumerate(items) if is_token(item, "def", "class")), -1))
 
 
 def _class(_: str, items: Items) -> Node:

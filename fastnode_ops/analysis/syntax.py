@@ -7,6 +7,7 @@ repaired first (`repairs.py`). Nothing here recurses, so no input can exhaust th
 
 from __future__ import annotations
 
+import re
 import threading
 from bisect import bisect_left
 from itertools import pairwise
@@ -50,6 +51,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 400
 MAX_BLOCKS = 100  # as in Python itself
 
+_CONTINUATIONS = re.compile(rb"(?:\\\r?\n[ \t\f]*){200}")
 _LANGUAGE = tree_sitter.Language(tree_sitter_python.language())
 _local = threading.local()  # a parser must not be used by two threads at once
 
@@ -101,6 +103,8 @@ def check_source(source: bytes) -> None:
     at = source.find(b"\0")
     if at >= 0:
         raise _refuse("null_byte", f"the source has a null byte at byte {at}", "is it a binary file?")
+    if _CONTINUATIONS.search(source):  # the parser needs quadratic time
+        raise _refuse("too_deep", "the source continues a line more than 200 times without text", "leave the file out")
     try:
         source.decode()
     except UnicodeDecodeError as exc:
@@ -217,8 +221,12 @@ class _Builder:
 
     def _has_expressions(self, string: tree_sitter.Node) -> bool:
         """Say whether a string is an f-string (or a template)."""
-        prefix = self.text[string.start_byte : string.start_byte + 3].lower()
-        return b"f" in prefix.split(b'"')[0].split(b"'")[0] or b"t" in prefix.split(b'"')[0].split(b"'")[0]
+        start = string.start_byte
+        first = self.text[start : start + 1]
+        if first in (b'"', b"'"):
+            return False
+        prefix = (first + self.text[start + 1 : start + 2]).lower()
+        return b"f" in prefix or b"t" in prefix
 
     def _add_leaf(self, items: Items, kind: str, role: str, node: tree_sitter.Node, parent: str) -> None:
         start, end = node.start_byte, node.end_byte
@@ -237,14 +245,14 @@ class _Builder:
         elif kind in _NAMES:
             token = self._add_token(items, TokenKind.IDENT, self.text[start:end].decode(), token_start, token_end, role)
             if role != "attribute":
-                items[-1] = _named(token, role)
+                items[-1] = Node.of_token("NameExpr", token, {}, token.text)
         elif kind in _ANONYMOUS:
             self._add_token(items, _ANONYMOUS[kind], kind, token_start, token_end, role)
         elif kind in _TERMINAL_KINDS:
             node_kind, token_kind = _TERMINAL_KINDS[kind]
             token = self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
-            items[-1] = Node(node_kind, (token,), {"expressions": []} if node_kind == "StringExpr" else {})
-            items[-1].role = role
+            parts: dict[str, list[Node]] = {"expressions": []} if node_kind == "StringExpr" else {}
+            items[-1] = Node.of_token(node_kind, token, parts)
         else:
             token_kind = TokenKind.STRING if kind in _STRING_PIECES else TokenKind.BAD
             self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
@@ -280,12 +288,6 @@ class _Builder:
         if not before:
             return position
         return max(position - self._shifts[before - 1], self._positions[before - 1])
-
-
-def _named(token: Token, role: str) -> Node:
-    node = Node("NameExpr", (token,), {}, token.text)
-    node.role = role
-    return node
 
 
 def _close(kind: str, role: str, items: Items, outer: Items, parent: str) -> None:

@@ -9,6 +9,11 @@ from fastnode_ops.samples.metainfo import read_metainfo
 from ops_common.errors import DataError
 
 
+def packages_of(work_dir: Path, packages_file: str) -> list[str]:
+    """The packages of a pipeline's folder: those of a list where there is one, or else those that were learnt."""
+    return read_packages(Path(packages_file)) if packages_file else learnt_packages(work_dir)
+
+
 def read_packages(path: Path) -> list[str]:
     """Read a list of packages: one a line, `#` begins a comment.
 

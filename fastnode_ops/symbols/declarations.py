@@ -74,7 +74,7 @@ class Declaration:
 
     Args:
         kind: Which.
-        ref: Type of a variable, target of an alias, definition of a type alias.
+        ref: Type of a variable, target of an alias, definition of a type alias, limit of a type variable.
         members: By name, for modules and classes.
         bases: Of a class.
         signatures: Of a function; several when it is overloaded.

@@ -9,7 +9,7 @@ from typing import Any
 from fastnode_ops.symbols.conditions import condition_holds
 from fastnode_ops.symbols.declarations import UNKNOWN, Declaration, DeclarationKind, Ref, RefForm
 from fastnode_ops.symbols.functions import Function, declare_function
-from fastnode_ops.symbols.references import annotation_ref, dotted, exact, value_ref
+from fastnode_ops.symbols.references import annotation_ref, dotted, exact, union, value_ref
 
 _MAX_NESTING = 6
 _TYPE_VARIABLES = ("TypeVar", "ParamSpec", "TypeVarTuple")
@@ -231,7 +231,9 @@ def _assigned(value: ast.expr) -> Declaration:
 def _called(value: ast.Call) -> Declaration:
     last = dotted(value.func).rpartition(".")[2]
     if last in _TYPE_VARIABLES:
-        return Declaration(DeclarationKind.TYPE_VARIABLE)
+        limits = [*value.args[1:], *(keyword.value for keyword in value.keywords if keyword.arg == "bound")]
+        ref = union([annotation_ref(limit) for limit in limits]) if limits else UNKNOWN
+        return Declaration(DeclarationKind.TYPE_VARIABLE, ref)
     if last == "NewType" and len(value.args) == 2:
         return Declaration(DeclarationKind.TYPE_ALIAS, annotation_ref(value.args[1]))
     if last in ("namedtuple", "NamedTuple") and len(value.args) >= 2:

@@ -38,7 +38,8 @@ class Form:
     """An instance of the class `path`.
 
     Args:
-        path: Canonical path of a class; `~T` for a type variable T, `~Self` for the receiver's class.
+        path: Canonical path of a class; `~T` for a type variable T (its argument: what it is limited to), `~Self` for
+            the receiver's class.
         arguments: Its type arguments, each a union; an empty union is an unknown argument. A `builtins.type` has the
             class as its argument, a `typing.Callable` what it returns, a `builtins.tuple` its elements in order
             (or, for any number of them, one argument).

@@ -97,7 +97,7 @@ def _with_receiver(ref: Ref, receiver: Ref) -> Ref:
 
 
 def _returned(node: Function, receiver: str) -> Ref:
-    """Return the result of a function without annotation: of its `return` statements, if all of them are clear."""
+    """Return the result of a function without annotation: of those of its `return` statements that are clear."""
     returns, is_generator = _scan(node)
     if is_generator:
         return exact("typing.Generator")
@@ -115,8 +115,6 @@ def _returned(node: Function, receiver: str) -> Ref:
             ref = Ref(RefForm.RECEIVER)
         elif ref.form in (RefForm.VALUE, RefForm.CALL) and ref.name.partition(".")[0] in local.keys() | _names(node):
             ref = UNKNOWN
-        if ref.form is RefForm.UNKNOWN:
-            return UNKNOWN
         refs.append(ref)
     return union(refs) if refs else exact("types.NoneType")
 

@@ -26,6 +26,7 @@ _MAX_DEPTH = 14
 """Steps from a type as written to what it means: aliases, unions, type arguments (which count as several)."""
 
 _ARGUMENT_DEPTH = 3
+_MAX_LIMITS = 4
 
 
 @dataclass(slots=True)
@@ -65,6 +66,8 @@ class _Linker:
     def __init__(self, names: Names) -> None:
         self.names = names
         self._objects: dict[str, Forms] = {}
+        self._limits: dict[str, Forms] = {}
+        self._named_types: dict[str, bool] = {}
 
     def symbol(self, path: str) -> LinkedSymbol | None:
         node = self.names.nodes[path]
@@ -74,9 +77,19 @@ class _Linker:
             return self._type(path, node)
         if node.kind is DeclarationKind.FUNCTION:
             return self._function(path, node)
-        if node.kind is DeclarationKind.ALIAS and self.names.alias_target(node.ref, self.names.scope_of[path]):
+        if not self._has_row(path):
             return None
-        return LinkedSymbol(path, SymbolKind.OBJECT, self.object_forms(path))
+        if node.kind is DeclarationKind.TYPE_ALIAS and self._is_named_type(path, node):
+            return LinkedSymbol(path, SymbolKind.TYPE, bases=self.forms(node.ref, self.names.scope_of[path]))
+        return self._object(path)
+
+    def _object(self, path: str) -> LinkedSymbol:
+        forms = self.object_forms(path)
+        protocol = self.names.nodes.get(forms[0].path) if len(forms) == 1 else None
+        if protocol is not None and protocol.kind is DeclarationKind.CLASS and _is_callback(protocol):
+            signatures = self._signatures(protocol.members["__call__"], forms[0].path)
+            return LinkedSymbol(path, SymbolKind.FUNCTION, signatures=signatures)
+        return LinkedSymbol(path, SymbolKind.OBJECT, forms)
 
     def _module(self, path: str, node: Declaration) -> LinkedSymbol:
         symbol = LinkedSymbol(path, SymbolKind.MODULE)
@@ -85,7 +98,7 @@ class _Linker:
             names |= self.names.public_names(source)
         for name in sorted(names | set(self.names.submodules(path))):
             target = self.names.member(path, name)
-            if target is not None:
+            if target is not None and self._has_row(target):
                 symbol.children[name] = target
                 if name in node.members and not node.members[name].is_exported:
                     symbol.hidden.append(name)
@@ -99,9 +112,17 @@ class _Linker:
         symbol.type_parameters = self._type_parameters(node, scope, bases)
         for name in sorted(node.members):
             target = self.names.member(path, name)
-            if target is not None:
+            if target is not None and self._has_row(target):
                 symbol.children[name] = target
         return symbol
+
+    def _has_row(self, path: str) -> bool:
+        """Whether a path is a symbol of its own: an alias is one only if it leads nowhere."""
+        node = self.names.nodes[path]
+        if node.kind is not DeclarationKind.ALIAS:
+            return True
+        parent, _, name = path.rpartition(".")
+        return self.names.member(parent, name) == path
 
     def _type_parameters(self, node: Declaration, scope: str, bases: list[Form]) -> tuple[str, ...]:
         for base in node.bases:
@@ -114,17 +135,19 @@ class _Linker:
         return tuple(found)
 
     def _function(self, path: str, node: Declaration) -> LinkedSymbol:
-        scope = self.names.scope_of[path]
-        signatures = tuple(
-            SignatureForm(
-                tuple(self._parameter(parameter, scope) for parameter in s.parameters),
-                self.forms(s.returns, scope),
-            )
-            for s in node.signatures
-        )
+        signatures = self._signatures(node, self.names.scope_of[path])
         if node.is_descriptor:
             return LinkedSymbol(path, SymbolKind.DESCRIPTOR, signatures[0].returns)
         return LinkedSymbol(path, SymbolKind.FUNCTION, signatures=signatures)
+
+    def _signatures(self, node: Declaration, scope: str) -> tuple[SignatureForm, ...]:
+        return tuple(
+            SignatureForm(
+                tuple(self._parameter(parameter, scope) for parameter in signature.parameters),
+                self.forms(signature.returns, scope),
+            )
+            for signature in node.signatures
+        )
 
     def _parameter(self, declared: DeclaredParameter, scope: str) -> ParameterForm:
         forms = self.forms(declared.ref, scope)
@@ -198,12 +221,41 @@ class _Linker:
         if module in TYPING and (found := self._special(last, ref, scope, depth)) is not None:
             return found
         if node.kind is DeclarationKind.TYPE_VARIABLE:
-            return (Form(f"~{last}"),)
+            return (self._variable(path, last),)
         if node.kind is DeclarationKind.CLASS:
             return () if path == "builtins.object" else (Form(path, self._arguments(ref, scope, depth)),)
         if node.kind is DeclarationKind.TYPE_ALIAS:
+            if self._is_named_type(path, node):
+                return (Form(path),)
             return self.forms(node.ref, self.names.scope_of[path], depth + 1)
         return ()
+
+    def _variable(self, path: str, name: str) -> Form:
+        """Return a type variable with what it is limited to, if that is a few plain classes."""
+        if path not in self._limits:
+            self._limits[path] = ()  # a variable that is limited by itself is not limited
+            limits = self.forms(self.names.nodes[path].ref, self.names.scope_of[path])
+            if len(limits) <= _MAX_LIMITS and not any(form.is_variable for form in limits):
+                self._limits[path] = tuple(Form(form.path) for form in limits)
+        limits = self._limits[path]
+        return Form(f"~{name}", (limits,) if limits else ())
+
+    def _is_named_type(self, path: str, node: Declaration) -> bool:
+        """Whether an alias is a type of its own to those who use it: `float32 = floating[_32Bit]`."""
+        if path not in self._named_types:
+            self._named_types[path] = False  # an alias that is defined by itself is none
+            self._named_types[path] = self._find_named_type(path, node)
+        return self._named_types[path]
+
+    def _find_named_type(self, path: str, node: Declaration) -> bool:
+        is_public = not path.rpartition(".")[2].startswith("_")
+        if not is_public or node.ref.form is not RefForm.NAME or not node.ref.arguments:
+            return False
+        scope = self.names.scope_of[path]
+        target = self.names.scoped(scope, node.ref.name)
+        if target is None or not self.names.is_class(target) or target.rpartition(".")[0] in TYPING:
+            return False
+        return not any(_has_variable(form) for form in self.forms(node.ref, scope))  # else it is one per argument
 
     def _special(self, last: str, ref: Ref, scope: str, depth: int) -> Forms | None:
         if last in NOTHING:
@@ -245,6 +297,17 @@ class _Linker:
         if node.kind is DeclarationKind.OBJECT and depth <= _MAX_DEPTH:
             return self.object_forms(path)
         return ()
+
+
+def _is_callback(node: Declaration) -> bool:
+    """Whether a class only describes a function: `zeros: _ConstructorEmpty`, a protocol with `__call__`."""
+    is_protocol = any(base.name.rpartition(".")[2] == "Protocol" for base in node.bases)
+    call = node.members.get("__call__")
+    return is_protocol and call is not None and call.kind is DeclarationKind.FUNCTION
+
+
+def _has_variable(form: Form) -> bool:
+    return form.is_variable or any(_has_variable(inner) for argument in form.arguments for inner in argument)
 
 
 def _collect_variables(form: Form, found: dict[str, None]) -> None:

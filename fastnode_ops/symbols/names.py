@@ -9,8 +9,8 @@ from fastnode_ops.symbols.hierarchy import linearize
 
 BUILTINS = "builtins"
 
-MODULE_ALIASES = {"os.path": "posixpath"}
-"""Modules that are another one under a second name; stubs describe both."""
+MODULE_ALIASES = {"os.path": "posixpath", "tensorflow.keras": "keras"}
+"""Modules that are another one under a second name: one that stubs describe twice, one that is loaded when used."""
 
 _MAX_FOLLOWED = 24
 
@@ -31,6 +31,10 @@ class Names:
             parent, _, last = name.rpartition(".")
             self._submodules.setdefault(parent, []).append(last)
             self._register(name, modules[name], name)
+        for name, target in sorted(MODULE_ALIASES.items()):
+            parent, _, last = name.rpartition(".")
+            if target in modules and name not in modules and parent in modules:
+                self._submodules.setdefault(parent, []).append(last)
 
     def _register(self, path: str, declaration: Declaration, scope: str) -> None:
         self.nodes[path] = declaration
@@ -75,7 +79,18 @@ class Names:
             return self._submodule(parent, name) or self._starred(declaration, name)
         if declaration.kind is DeclarationKind.CLASS:
             return self._inherited(parent, name)
+        if declaration.kind is DeclarationKind.OBJECT and (type_path := self._class_of(parent, declaration.ref)):
+            return self.member(type_path, name)
         return None
+
+    def _class_of(self, path: str, ref: Ref) -> str | None:
+        """Return the class of a variable, if it is plainly given: `seed = _instance.seed` means a method."""
+        if ref.name.rpartition(".")[2] in ("Final", "ClassVar") and len(ref.arguments) == 1:
+            ref = ref.arguments[0]
+        if ref.form not in (RefForm.NAME, RefForm.CALL):
+            return None
+        found = self.scoped(self.scope_of[path], ref.name)
+        return found if found is not None and self.is_class(found) else None
 
     def _submodule(self, parent: str, name: str) -> str | None:
         path = f"{parent}.{name}"

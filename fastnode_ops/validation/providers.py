@@ -6,14 +6,15 @@ passed on its own; the reference took it from the buffer, where it found its own
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
-from fastnode_ops.inference.unsupported import Unsupported
-from ops_common.errors import OpsError
+from fastnode_ops.analysis.nodes import Tree, enclosing_statement
+from fastnode_ops.analysis.syntax import parse
+from fastnode_ops.inference.completions import Completion
+from fastnode_ops.validation.failures import timed
 
 DUMMY = "GUESS_ME_123"
 MODEL_PROVIDER = "ggnn-line-attr"
@@ -23,8 +24,6 @@ ALPHABET_PROVIDER = "alpha"
 
 MAX_SECONDS = 3.0
 MAX_KEPT_COMPLETIONS = 1_000
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +41,6 @@ class Question:
     prefix: str = ""
 
 
-class Completed(Protocol):
-    """A completion: an identifier and its score."""
-
-    @property
-    def identifier(self) -> str:
-        """The name behind the dot."""
-
-    @property
-    def score(self) -> float:
-        """Its probability."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A completion: an identifier and its probability."""
-
-    identifier: str
-    score: float
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a provider completed.
@@ -71,20 +50,8 @@ class Answer:
         munged: The text that it saw.
     """
 
-    completions: tuple[Scored, ...]
+    completions: tuple[Completion, ...]
     munged: str
-
-
-class NoAnswer(Exception):
-    """A provider has no list for a question.
-
-    Args:
-        reason: Why, in words that are the same for the same cause: they are counted.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Provider(Protocol):
@@ -105,7 +72,7 @@ class Provider(Protocol):
 class AttributeCompleter(Protocol):
     """The part of `inference.completer.Completer` that is needed here."""
 
-    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> Sequence[Completed]:
+    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> Sequence[Completion]:
         """Complete the attribute at a cursor just after the dot and the prefix; raises Unsupported."""
 
 
@@ -136,9 +103,7 @@ class ModelProvider:
         munged = munge(question, drop_rest=self.drop_rest)
         at = question.cursor + len(question.prefix.encode())
         found = self.completer.attributes(munged, at, question.prefix)
-        return Answer(
-            tuple(Scored(one.identifier, float(one.score)) for one in found), munged.decode("utf-8", "replace")
-        )
+        return Answer(tuple(found), munged.decode("utf-8", "replace"))
 
 
 def munge(question: Question, *, drop_rest: bool = False) -> bytes:
@@ -158,16 +123,24 @@ def trim_end(source: bytes, cursor: int) -> int:
     Raises:
         DataError: The buffer is too large or too deep to be parsed.
     """
-    from fastnode_ops.analysis.syntax import enclosing_statement, parse
-
     newline = source.find(b"\n", cursor)
     end_of_line = len(source) if newline < 0 else newline
-    # without a name behind the dot, the parser would take the next line's first for it
-    filler = b"" if is_name_byte(source[cursor : cursor + 1]) else DUMMY.encode()
-    tree = parse(source[:cursor] + filler + source[cursor:])
-    statement = enclosing_statement(tree.node_at(cursor - 1))
-    end_of_statement = 0 if statement is None else statement.end - len(filler)
+    named = with_name(source, cursor)
+    statement = enclosing_statement(_tree_of(named).node_at(cursor - 1))
+    end_of_statement = 0 if statement is None else statement.end - (len(named) - len(source))
     return min(max(end_of_line, end_of_statement), len(source))
+
+
+@lru_cache(maxsize=2)
+def _tree_of(source: bytes) -> Tree:
+    """Parse a buffer; the places of a file are asked about one after the other."""
+    return parse(source)
+
+
+def with_name(source: bytes, cursor: int) -> bytes:
+    """Return a buffer that has a name behind the dot: without one, a parser takes the next line's first for it."""
+    filler = b"" if is_name_byte(source[cursor : cursor + 1]) else DUMMY.encode()
+    return source[:cursor] + filler + source[cursor:]
 
 
 def is_name_byte(byte: bytes) -> bool:
@@ -193,33 +166,20 @@ class Asked:
 def ask(provider: Provider, question: Question, max_seconds: float = MAX_SECONDS) -> Asked:
     """Put a question to a provider, whatever comes of it.
 
-    What cannot follow the typed text, repetitions, and what is no identifier are left out. An answer that took longer
-    than `max_seconds` counts as none: a person would have typed on. An unexpected error counts as a failure too, under
-    its type's name, and is logged with its traceback: one bad buffer must not end a run over thousands.
+    What cannot follow the typed text, repetitions, and what is no identifier are left out of its list. Failures are
+    those of `timed`, and a list of which nothing is left.
     """
-    started = time.perf_counter()
-    answer: Answer | None = None
-    reason = ""
-    try:
-        found = provider.answer(question)
-        answer = Answer(_valid(found.completions, question.prefix), found.munged)
-    except (NoAnswer, Unsupported) as error:
-        reason = error.reason
-    except OpsError as error:
-        reason = error.message
-    except Exception as error:
-        logger.exception("%s failed at byte %d of a buffer", provider.name, question.cursor)
-        reason = f"unexpected {type(error).__name__}"
-    seconds = time.perf_counter() - started
-    if answer is not None and not answer.completions:
-        answer, reason = None, "no completion"
-    if answer is not None and seconds > max_seconds:
-        answer, reason = None, f"took longer than {max_seconds:g} s"
-    return Asked(answer, reason, seconds)
+    asked = timed(lambda: provider.answer(question), max_seconds, provider.name)
+    if asked.value is None:
+        return Asked(None, asked.reason, asked.seconds)
+    completions = _valid(asked.value.completions, question.prefix)
+    if not completions:
+        return Asked(None, "no completion", asked.seconds)
+    return Asked(Answer(completions, asked.value.munged), "", asked.seconds)
 
 
-def _valid(completions: Sequence[Scored], prefix: str) -> tuple[Scored, ...]:
-    valid: dict[str, Scored] = {}
+def _valid(completions: Sequence[Completion], prefix: str) -> tuple[Completion, ...]:
+    valid: dict[str, Completion] = {}
     for one in completions:
         if one.identifier.startswith(prefix) and one.identifier.isidentifier() and len(valid) < MAX_KEPT_COMPLETIONS:
             valid.setdefault(one.identifier, one)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnode_ops.validation import drawing
 from fastnode_ops.validation.attribute_report import AttributeReport, write_report_json
+from fastnode_ops.validation.calls import CallReport
 from fastnode_ops.validation.providers import MODEL_PROVIDER, POPULARITY_PROVIDER
 from fastnode_ops.validation.ranking import TOP
 from ops_common.artifacts import write_text
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 JSON_NAME = "attributes.json"
 HTML_NAME = "attributes.html"
+CALLS_JSON_NAME = "calls.json"
+CALLS_HTML_NAME = "calls.html"
 NUM_SHOWN_SYMBOLS = 200
 NO_FIGURE = "–"
 
@@ -57,6 +60,36 @@ def render_html(report: AttributeReport) -> str:
         symbols=report.symbols[:NUM_SHOWN_SYMBOLS],
         listed=[row for row in report.fallback if row.is_listed],
     )
+
+
+def write_call_reports(report: CallReport, folder: Path) -> None:
+    """Write both forms of a call validation, the JSON form last."""
+    write_text(folder / CALLS_HTML_NAME, render("calls", report=report, verdict=call_verdict(report)))
+    write_text(folder / CALLS_JSON_NAME, report.model_dump_json(indent=2) + "\n")
+
+
+def call_verdict(report: CallReport) -> str:
+    """Say in a few sentences how often the call that was written is among those offered."""
+    answered = f"The model offers calls at {percent(report.num_answered / report.num_situations)} of the places."
+    shares = [
+        (title, average)
+        for title, average in (
+            ("all of its values are variables", _over_all(report, "exact_concrete")),
+            ("it has a placeholder", _over_all(report, "exact_placeholder")),
+        )
+        if average is not None
+    ]
+    parts = [f"in {percent(average)} of the cases when {title}" for title, average in shares]
+    if not parts:
+        return answered
+    return f"{answered} There, the call that was written is among them {' and '.join(parts)}."
+
+
+def _over_all(report: CallReport, name: str) -> float | None:
+    """Return an average over all numbers of arguments."""
+    averages = [average for one in report.by_num_args if (average := getattr(one, name)).count]
+    total = sum(one.count for one in averages)
+    return sum(one.count * one.avg for one in averages) / total if total else None
 
 
 def render(template: str, **values: Any) -> str:

@@ -107,10 +107,7 @@ def _convert(function: Callable[..., Any], name: str, value: Any, kind: Any) -> 
 def _scalar(value: Any, kind: Any) -> str | int | float | bool | None:
     """The value as `kind`, or None when it is not one. A template gives text, so text that says the value will do."""
     if kind is bool:
-        if isinstance(value, bool):
-            return value
-        text = str(value).strip().lower()
-        return True if text in _TRUE else False if text in _FALSE else None
+        return _truth(value)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if kind is str:
@@ -119,6 +116,25 @@ def _scalar(value: Any, kind: Any) -> str | int | float | bool | None:
         return int(value) if kind is int and not isinstance(value, float) else _whole_or_float(value, kind)
     except ValueError:
         return None
+
+
+def is_true(value: Any) -> bool:
+    """Whether a truth value, or the text that a template made of one, says yes.
+
+    Raises:
+        ConfigError: It says neither yes nor no.
+    """
+    truth = _truth(value)
+    if truth is None:
+        raise ConfigError(f"{value!r} says neither yes nor no", f"one of {', '.join((*_TRUE, *_FALSE))}")
+    return truth
+
+
+def _truth(value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    return True if text in _TRUE else False if text in _FALSE else None
 
 
 def _whole_or_float(value: str | float, kind: Any) -> int | float | None:

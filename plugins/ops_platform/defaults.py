@@ -14,6 +14,8 @@ from ops_platform.timetable import NightlyTimetable
 GEMATRIA_DATASET = Asset("gematria/dataset", extra={"what": "a data set of basic blocks with its vocabulary"})
 GEMATRIA_BUNDLE = Asset("gematria/bundle", extra={"what": "a model that passed its release gate, uploaded"})
 
+FASTNODE_BUNDLE = Asset("fastnode/bundle", extra={"what": "a completion model that passed its gate, uploaded"})
+
 START_DATE = pendulum.datetime(2026, 1, 1, tz="UTC")
 DEFAULT_ARGS: dict[str, Any] = {"owner": "model-training"}
 SHARED: dict[str, Any] = {
@@ -23,6 +25,15 @@ SHARED: dict[str, Any] = {
     "default_args": DEFAULT_ARGS,
     "render_template_as_native_obj": False,
 }
+
+
+def nightly(cron: str) -> NightlyTimetable | None:
+    """A schedule by time alone; none without a time.
+
+    Args:
+        cron: Five-field cron expression, UTC, or empty.
+    """
+    return NightlyTimetable(cron) if cron else None
 
 
 def nightly_or_after(asset: Asset) -> AssetOrTimeSchedule | list[Asset]:

@@ -21,11 +21,11 @@ from typing import Any
 
 from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from ops_common.errors import OpsError
 from ops_platform import child_guard, settings
-from ops_platform.command_line import check_arguments, command_name, command_options
+from ops_platform.command_line import check_arguments, command_name, command_options, is_true
 from ops_platform.object_store_connection import object_store_environment
 
 NOT_RETRIED = {2: "usage", 3: "configuration", 4: "data", 6: "release gate"}
@@ -45,9 +45,10 @@ class OpTask(BaseOperator):
         run_dir: Run folder in whose `results/` the result file and the lock of the task stand; templated.
         object_store: Whether the child is given the object store's endpoint and credentials.
         asset_extra: What the events of the outlets say; templated.
+        only_if: The task is skipped unless this is true; templated.
     """
 
-    template_fields: Collection[str] = ("arguments", "run_dir", "asset_extra")
+    template_fields: Collection[str] = ("arguments", "run_dir", "asset_extra", "only_if")
     ui_color = "#e6f0fa"
 
     def __init__(
@@ -59,6 +60,7 @@ class OpTask(BaseOperator):
         run_dir: Any,
         object_store: bool = False,
         asset_extra: Mapping[str, Any] | None = None,
+        only_if: Any = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -68,10 +70,13 @@ class OpTask(BaseOperator):
         self.run_dir = run_dir
         self.object_store = object_store
         self.asset_extra = dict(asset_extra or {})
+        self.only_if = only_if
         self._guard: subprocess.Popen[bytes] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the command and return what it wrote into its result file."""
+        if not is_true(self.only_if):
+            raise AirflowSkipException(f"{self.task_id} was not asked for")
         try:
             config = settings.load()
             options = command_options(self.function, self.arguments)
@@ -167,6 +172,7 @@ def op_task(
     object_store: bool = False,
     pool: str | None = None,
     execution_timeout: timedelta | None = None,
+    only_if: Any = True,
     **arguments: Any,
 ) -> OpTask:
     """A task that runs the command of a task function.
@@ -180,6 +186,7 @@ def op_task(
         object_store: Give the command the endpoint and the credentials of the object store, in its environment.
         pool: Airflow pool that limits how many such tasks run at once.
         execution_timeout: Longest time the task may take.
+        only_if: Skip the task unless this is true; templates and XComs are allowed.
         **arguments: The function's own arguments; templates and XComs are allowed.
 
     Returns:
@@ -200,6 +207,7 @@ def op_task(
         run_dir=run_dir,
         object_store=object_store,
         asset_extra=asset_extra,
+        only_if=only_if,
         outlets=list(outlets),
         execution_timeout=execution_timeout,
         retries=config.retries,

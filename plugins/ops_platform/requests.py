@@ -68,7 +68,7 @@ def resolve_import() -> Plan:
         planned = plan_import(values, project_root=config.project_root, data_root=config.data_root, run_name=name)
         return {**planned, "run_dir": str(folder)}
 
-    return _resolve(context, dict(context["params"]), plan)
+    return resolve_once(context, dict(context["params"]), plan)
 
 
 @task(task_id="resolve_request", retries=0, multiple_outputs=True)
@@ -93,7 +93,7 @@ def resolve_training(dataset: Asset) -> Plan:
             destination=config.destination,
         )
 
-    return _resolve(context, values, plan)
+    return resolve_once(context, values, plan)
 
 
 @task(task_id="resolve_request", retries=0, multiple_outputs=True)
@@ -114,15 +114,31 @@ def resolve_prediction() -> Plan:
             destination=config.destination,
         )
 
-    return _resolve(context, dict(context["params"]), plan)
+    return resolve_once(context, dict(context["params"]), plan)
 
 
-class _Plans(Protocol):
-    def __call__(self, values: Mapping[str, Any], folder: Path, /) -> Plan: ...
+class Plans(Protocol):
+    """Turns what was asked into a plan, given the folder of the run."""
+
+    def __call__(self, values: Mapping[str, Any], folder: Path, /) -> Plan:
+        """Make the plan."""
+        ...
 
 
-def _resolve(context: Mapping[str, Any], values: Mapping[str, Any], plan: _Plans) -> Plan:
-    """Make the plan once: a run that is cleared and repeated keeps the data set that it had."""
+def resolve_once(
+    context: Mapping[str, Any],
+    values: Mapping[str, Any],
+    plan: Plans,
+    nothing_yet: tuple[type[OpsError], ...] = (NoDatasetYet,),
+) -> Plan:
+    """Make the plan once: a run that is cleared and repeated keeps the data set that it had.
+
+    Args:
+        context: The task's context.
+        values: What was asked for.
+        plan: Makes the plan.
+        nothing_yet: Errors that say that there is nothing to work on yet: a run that nobody asked for is skipped.
+    """
     dag_run = context["dag_run"]
     try:
         run = RunDir(run_dir(settings.load().runs_root, dag_run.dag_id, dag_run.run_id))
@@ -131,11 +147,9 @@ def _resolve(context: Mapping[str, Any], values: Mapping[str, Any], plan: _Plans
             planned = plan(values, run.path)
             run.save_result("resolve_request", values, planned)
         return planned
-    except NoDatasetYet as error:
-        if dag_run.run_type == "manual":
-            raise AirflowFailException(str(error)) from None
-        raise AirflowSkipException(f"nothing to train on: {error}") from None
     except OpsError as error:
+        if isinstance(error, nothing_yet) and dag_run.run_type != "manual":
+            raise AirflowSkipException(f"nothing to train on: {error}") from None
         raise AirflowFailException(str(error)) from None
 
 

@@ -48,6 +48,16 @@ class Settings:
     """Where models are published, unless a run says otherwise."""
     nightly_cron: str
     """When the training DAGs start by themselves, UTC; empty: never by time."""
+    continue_cron: str
+    """When the newest completion model is trained further by itself, UTC; empty: never by time."""
+    nightly_steps: int
+    """Updates of a training of the completion model that was started by time."""
+    expression_destination: str
+    """Where completion models are published, unless a run says otherwise."""
+    rundb: str
+    """Where the run records of validations go, unless a run says otherwise."""
+    checkout: Path
+    """The checkout of the product that completion models are pinned in, unless a run says otherwise."""
     mode: str
     """How tasks run: `local`, as a child process of the worker."""
     python: str
@@ -79,13 +89,19 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     env = os.environ if environment is None else environment
     root = Path(env.get("OPS_PROJECT_ROOT") or Path(__file__).parents[2]).absolute()
     state = root / (env.get("OPS_HOME") or ".ops")
+    runs_root = root / (env.get("OPS_RUNS_ROOT") or state / "runs")
     return Settings(
         project_root=root,
         home=state,
         data_root=root / (env.get("OPS_DATA_ROOT") or state / "data"),
-        runs_root=root / (env.get("OPS_RUNS_ROOT") or state / "runs"),
+        runs_root=runs_root,
         destination=env.get("OPS_DESTINATION") or "s3://models/gematria",
-        nightly_cron=_cron(env.get("OPS_NIGHTLY_CRON", "0 2 * * *")),
+        nightly_cron=_cron(env.get("OPS_NIGHTLY_CRON", "0 2 * * *"), "OPS_NIGHTLY_CRON"),
+        continue_cron=_cron(env.get("OPS_CONTINUE_CRON", ""), "OPS_CONTINUE_CRON"),
+        nightly_steps=max(1, int(_number(env, "OPS_NIGHTLY_STEPS", 20_000))),
+        expression_destination=_place(root, env.get("OPS_EXPRESSION_DESTINATION") or "s3://models"),
+        rundb=_place(root, env.get("OPS_RUNDB") or str(runs_root / "run-db")),
+        checkout=root / (env.get("OPS_CHECKOUT") or state / "product"),
         mode=_mode(env.get("OPS_MODE") or "local"),
         python=env.get("OPS_PYTHON") or sys.executable,
         s3_connection_id=env.get("OPS_S3_CONNECTION") or "ops_s3",
@@ -118,6 +134,11 @@ def child_environment(settings: Settings, extra: Mapping[str, str]) -> dict[str,
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra}
 
 
+def _place(root: Path, value: str) -> str:
+    """A place in S3 as it is, a folder from the checkout."""
+    return value if "://" in value else str(root / value)
+
+
 def _mode(value: str) -> str:
     if value in MODES:
         return value
@@ -129,13 +150,13 @@ def _mode(value: str) -> str:
     raise ConfigError(f"OPS_MODE={value}: not a mode", f"allowed: {', '.join(MODES)}")
 
 
-def _cron(value: str) -> str:
+def _cron(value: str, name: str) -> str:
     value = value.strip()
     if value.lower() in {"", "off", "none"}:
         return ""
     if len(value.split()) != 5 and not value.startswith("@"):
         raise ConfigError(
-            f"OPS_NIGHTLY_CRON={value}: not a cron expression",
+            f"{name}={value}: not a cron expression",
             'five fields, such as "0 2 * * *" for two in the morning UTC, or "off"',
         )
     return value

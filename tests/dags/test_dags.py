@@ -16,7 +16,7 @@ pytestmark = pytest.mark.airflow
 
 ROOT = Path(__file__).parents[2]
 
-STRUCTURE = {
+STRUCTURE: dict[str, dict[str, set[str]]] = {
     "gematria_import": {
         "resolve_request": {"import_bhive", "build_vocabulary"},
         "import_bhive": {"build_vocabulary"},
@@ -35,12 +35,54 @@ STRUCTURE = {
         "upload_predictions": set(),
     },
 }
+_RELEASE = {
+    "compress_model": {"validate_attributes", "validate_calls"},
+    "convert_metainfo": {"validate_attributes", "validate_calls"},
+    "validate_attributes": {"rebuild_curated_examples"},
+    "rebuild_curated_examples": {"check_release"},
+    "validate_calls": {"check_release"},
+    "check_release": {"approve_release"},
+    "approve_release": {"upload_model"},
+    "upload_model": {"pin_model"},
+    "pin_model": {"rebuild_datadeps"},
+    "rebuild_datadeps": set(),
+    "stop_server": set(),
+}
+_CONTINUE = {
+    "start_server": {"continue_training", "stop_server"},
+    "continue_training": {"compress_model", "convert_metainfo", "stop_server"},
+    **_RELEASE,
+}
+_STANDALONE = {
+    "build_corpus": {"start_server"},
+    "start_server": {"build_metainfo", "train_model", "stop_server"},
+    "build_metainfo": {"train_model"},
+    "train_model": {"compress_model", "convert_metainfo", "stop_server"},
+    **_RELEASE,
+}
+STRUCTURE |= {
+    "pythonexpr_standalone": {"resolve_request": {*_STANDALONE}, **_STANDALONE},
+    "pythonexpr_continue": {"resolve_request": {*_CONTINUE}, **_CONTINUE},
+}
 OUTLETS = {
     ("gematria_import", "build_vocabulary"): ["gematria/dataset"],
     ("gematria_train", "upload_model"): ["gematria/bundle"],
+    ("pythonexpr_standalone", "upload_model"): ["fastnode/bundle"],
+    ("pythonexpr_continue", "upload_model"): ["fastnode/bundle"],
 }
-WITH_OBJECT_STORE = {"upload_model", "predict_blocks", "upload_predictions"}
-IN_TRAINING_POOL = {"train_model", "evaluate_model"}
+WITH_OBJECT_STORE = {
+    "gematria": {"upload_model", "predict_blocks", "upload_predictions"},
+    "fastnode": {
+        "validate_attributes",
+        "validate_calls",
+        "check_release",
+        "upload_model",
+        "pin_model",
+        "rebuild_datadeps",
+    },
+}
+IN_TRAINING_POOL = {"train_model", "evaluate_model", "continue_training", "compress_model"}
+BY_PEOPLE = {"approve_release"}
 HEAVY = ("tensorflow", "keras", "boto3", "botocore", "iced_x86", "matplotlib", "scipy", "pandas", "kubernetes")
 
 
@@ -68,7 +110,7 @@ def test_rules_of_every_dag(dags: dict[str, Any], dag_id: str) -> None:
     dag = dags[dag_id]
     assert dag.catchup is False
     assert dag.max_active_runs == 1
-    assert "gematria" in dag.tags
+    assert WITH_OBJECT_STORE.keys() & dag.tags
     assert dag.owner == "model-training"
     assert dag.description and dag.doc_md and "airflow dags trigger" in dag.doc_md
     assert dag.start_date < dt.datetime.now(dt.UTC)
@@ -81,16 +123,21 @@ def test_rules_of_every_task(dags: dict[str, Any]) -> None:
             if task.task_id == "resolve_request":
                 assert task.retries == 0  # a wrong request stays wrong
                 continue
+            if task.task_id in BY_PEOPLE:
+                continue
             assert (task.retries, task.retry_exponential_backoff) == (3, 2.0)
-            assert task.object_store is (task.task_id in WITH_OBJECT_STORE)
+            assert task.object_store is (task.task_id in WITH_OBJECT_STORE[task.function.__module__.partition("_")[0]])
             assert task.pool == ("training" if task.task_id in IN_TRAINING_POOL else "default_pool")
 
 
 def test_schedules(dags: dict[str, Any]) -> None:
     from ops_platform.timetable import NightlyTimetable
 
-    for dag_id in ("gematria_import", "gematria_predict"):
+    for dag_id in ("gematria_import", "gematria_predict", "pythonexpr_continue"):
         assert dags[dag_id].timetable.can_be_scheduled is False
+    by_time = dags["pythonexpr_standalone"].timetable
+    assert isinstance(by_time, NightlyTimetable)
+    assert by_time.serialize() == {"cron": "0 2 * * *", "timezone": "UTC"}
     schedule = dags["gematria_train"].timetable
     assert isinstance(schedule.timetable, NightlyTimetable)
     assert schedule.timetable.serialize() == {"cron": "0 2 * * *", "timezone": "UTC"}
@@ -98,10 +145,39 @@ def test_schedules(dags: dict[str, Any]) -> None:
 
 
 def test_the_nightly_start_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ops_platform.defaults import GEMATRIA_DATASET, nightly_or_after
+    from ops_platform.defaults import GEMATRIA_DATASET, nightly, nightly_or_after
 
     monkeypatch.setenv("OPS_NIGHTLY_CRON", "off")
     assert nightly_or_after(GEMATRIA_DATASET) == [GEMATRIA_DATASET]
+    assert nightly("") is None
+
+
+def test_a_continuation_can_be_started_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+    from ops_platform.timetable import NightlyTimetable
+
+    monkeypatch.setenv("OPS_CONTINUE_CRON", "0 4 * * 6")
+    dag = DagBag(str(ROOT / "dags/pythonexpr_continue.py")).dags["pythonexpr_continue"]
+    assert isinstance(dag.timetable, NightlyTimetable)
+    assert dag.timetable.serialize()["cron"] == "0 4 * * 6"
+
+
+@pytest.mark.parametrize("dag_id", ["pythonexpr_standalone", "pythonexpr_continue"])
+def test_the_server_of_a_run_is_stopped_whatever_happens(dags: dict[str, Any], dag_id: str) -> None:
+    start, stop = (dags[dag_id].get_task(name) for name in ("start_server", "stop_server"))
+    assert (start.is_setup, stop.is_teardown) == (True, True)
+    assert stop.trigger_rule == "all_done_setup_success"
+    assert stop.on_failure_fail_dagrun is False
+    training = dags[dag_id].get_task("train_model" if dag_id == "pythonexpr_standalone" else "continue_training")
+    assert training.task_id in start.downstream_task_ids and "stop_server" in training.downstream_task_ids
+
+
+@pytest.mark.parametrize("dag_id", ["pythonexpr_standalone", "pythonexpr_continue"])
+def test_a_refused_model_goes_nowhere(dags: dict[str, Any], dag_id: str) -> None:
+    dag = dags[dag_id]
+    assert dag.get_task("approve_release").defaults == ["Reject"]  # also when nobody answers in time
+    for name in ("upload_model", "pin_model", "rebuild_datadeps"):
+        assert dag.get_task(name).trigger_rule == "all_success"
 
 
 def test_what_the_database_keeps_gives_the_same_schedule_back(dags: dict[str, Any]) -> None:
@@ -116,12 +192,18 @@ def test_what_the_database_keeps_gives_the_same_schedule_back(dags: dict[str, An
 def test_every_command_of_a_task_is_a_command_of_its_library(dags: dict[str, Any]) -> None:
     from ops_platform.command_line import command_name
 
-    from gematria_ops import tasks
+    from fastnode_ops import tasks as fastnode_tasks
+    from gematria_ops import tasks as gematria_tasks
 
-    known = {command_name(function) for function in tasks.TASKS}
-    commands = {command_name(t.function) for dag in dags.values() for t in dag.tasks if t.task_id != "resolve_request"}
+    used: dict[str, set[str]] = {"gematria_ops": set(), "fastnode_ops": set()}
+    for dag in dags.values():
+        for task in dag.tasks:
+            if task.task_id != "resolve_request" and task.task_id not in BY_PEOPLE:
+                used[task.library].add(command_name(task.function))
+    known = {command_name(function) for function in gematria_tasks.TASKS}
     # Two finished runs are compared by hand: no run of a workflow knows the other one. Exports are made on demand.
-    assert commands == known - {"compare-evaluations", "export-model"}
+    assert used["gematria_ops"] == known - {"compare-evaluations", "export-model"}
+    assert {command_name(function) for function in fastnode_tasks.TASKS} - used["fastnode_ops"] == {"verify-datadeps"}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +237,21 @@ def test_every_command_of_a_task_is_a_command_of_its_library(dags: dict[str, Any
         ("gematria_predict", "output_format", "tfrecord", "json"),
         ("gematria_predict", "destination", "s3://predictions/x", "/tmp/x"),
         ("gematria_predict", "num_workers", 4, 0),
+        ("pythonexpr_standalone", "steps", 10, 0),
+        ("pythonexpr_standalone", "steps", 10, 1.5),
+        ("pythonexpr_standalone", "model_name", "expr-2026", "../x"),
+        ("pythonexpr_standalone", "sources", ["stdlib"], []),
+        ("pythonexpr_standalone", "packages", ["numpy"], ["a b"]),
+        ("pythonexpr_standalone", "batch", None, 0),
+        ("pythonexpr_standalone", "attr_proportion", 0, -1),
+        ("pythonexpr_standalone", "server", "http://localhost:3039", "localhost"),
+        ("pythonexpr_standalone", "rundb", "s3://runs/db", "gs://runs"),
+        ("pythonexpr_standalone", "destination", "/srv/%t", "srv"),
+        ("pythonexpr_standalone", "max_recall_drop", 0.5, 2),
+        ("pythonexpr_standalone", "require_approval", True, "yes"),
+        ("pythonexpr_standalone", "approval_hours", 48, 0),
+        ("pythonexpr_continue", "run", None, ""),
+        ("pythonexpr_continue", "steps", 5_000, -1),
     ],
 )
 def test_form_fields_take_what_they_should(

@@ -13,7 +13,7 @@ import pytest
 from ops_platform import s3_server
 from ops_platform.embedded import layout as places
 from ops_platform.embedded import services
-from ops_platform.embedded.main_run import _missing_objects, s3_client
+from ops_platform.embedded.results import missing_objects, s3_client
 from ops_platform.report_pages import report_url
 from ops_platform.run_folders import run_dir
 
@@ -71,7 +71,7 @@ def test_the_main_job_ends_in_the_object_store(platform: Platform, main_job: Any
     assert httpx.get(platform.api.url + report_url(TRAIN, run), trust_env=False).status_code == 401
     assert_no_secret_anywhere(platform, TRAIN, run, folder)
     absent = [f"{uploaded['manifest_uri']}x", "s3://no-such-bucket/x"]
-    missing = _missing_objects(platform.layout, platform.instance, [uploaded["manifest_uri"], *absent])
+    missing = missing_objects(platform.layout, platform.instance, [uploaded["manifest_uri"], *absent])
     assert [uri.partition(" ")[0] for uri in missing] == absent  # what is printed is looked up, not believed
 
 

@@ -22,7 +22,7 @@ FAKES = Path(__file__).parents[1] / "fakes"
 sys.path.insert(0, str(FAKES))
 
 from airflow.sdk import Asset  # noqa: E402
-from airflow.sdk.exceptions import AirflowException, AirflowFailException  # noqa: E402
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException  # noqa: E402
 from ops_fake import tasks  # noqa: E402
 from ops_platform.op_task import OpTask, op_task  # noqa: E402
 
@@ -331,3 +331,12 @@ class _in_background:
             with suppress(ProcessLookupError):
                 os.kill(guard.pid if guard else 0, signal.SIGKILL)
             raise AssertionError("the task has not ended")
+
+
+@pytest.mark.parametrize("only_if", [False, "False", "no", "0"])
+def test_a_task_that_was_not_asked_for_is_skipped(tmp_path: Path, only_if: Any) -> None:
+    operator = op_task(tasks.print_lines, run_dir=str(tmp_path), num_lines=1, only_if=only_if)
+    with pytest.raises(AirflowSkipException, match="print_lines was not asked for"):
+        run(operator)
+    assert list(tmp_path.iterdir()) == []
+    assert run(op_task(tasks.print_lines, run_dir=str(tmp_path), num_lines=1, only_if="True")) == {"num_lines": 1}

@@ -63,14 +63,15 @@ function providerList(provider) {
     part.append(element("p", `no list: ${provider.reason} (${speed})`, "note"));
     return part;
   }
-  part.append(element("p", `${provider.num_completions} completions, ${speed}`, "note"));
+  const completions = provider.num_completions === 1 ? "completion" : "completions";
+  part.append(element("p", `${provider.num_completions} ${completions}, ${speed}`, "note"));
   const list = element("ol");
   const highest = Math.max(...provider.completions.map((one) => one.score), Number.MIN_VALUE);
   for (const one of provider.completions) {
     const item = element("li");
     const meter = element("meter");
     meter.value = one.score / highest;
-    item.append(element("span", one.text), " ", element("small", one.score.toFixed(4)), meter);
+    item.append(element("span", one.text), " ", element("small", one.score.toPrecision(3)), meter);
     list.append(item);
   }
   part.append(list);

@@ -79,13 +79,16 @@ def _up(layout: Layout, console: Console) -> int:
 
 
 def _run(layout: Layout, console: Console, request_path: Path | None = None) -> int:
+    from ops_platform.embedded.completion_run import SAMPLE_REQUEST as COMPLETION_REQUEST
     from ops_platform.embedded.main_run import SAMPLE_REQUEST, read_request, run_main_job
 
     say = _say(console)
-    conf = read_request(request_path or layout.config.project_root / SAMPLE_REQUEST)
+    root = layout.config.project_root
+    conf = read_request(request_path or root / SAMPLE_REQUEST)
+    completion_conf = None if request_path else read_request(root / COMPLETION_REQUEST)
     instance = lifecycle.up(layout, say)
     try:
-        return run_main_job(layout, instance, conf, console, say)
+        return run_main_job(layout, instance, conf, console, say, completion_conf)
     except KeyboardInterrupt:
         console.print(f"interrupted; the work goes on at {places.airflow_url(instance.ports)}, `make stop` ends it")
         return Interrupted.exit_code

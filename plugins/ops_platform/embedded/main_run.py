@@ -12,14 +12,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fastnode_ops.pipeline_dir import PipelineDir
 from gematria_ops.inference.evaluation_report import EvaluationReport, read_report_json
-from ops_common.errors import ArtifactError, ConfigError, OpsError, ServiceError
+from ops_common.errors import ConfigError, ServiceError
 from ops_common.rundir import RunDir
-from ops_platform import s3_server
 from ops_platform.embedded import layout as places
 from ops_platform.embedded.airflow_api import AirflowApi
+from ops_platform.embedded.completion_run import STANDALONE, show_completion_run
 from ops_platform.embedded.layout import Layout
 from ops_platform.embedded.lifecycle import Instance, api_of
+from ops_platform.embedded.results import missing_objects, task_result
 from ops_platform.embedded.watching import Say, TrainingProgress, wait_for_run
 from ops_platform.report_pages import EVALUATION_PAGE, report_url
 from ops_platform.run_folders import run_dir
@@ -45,8 +47,15 @@ def read_request(path: Path) -> dict[str, Any]:
     return conf
 
 
-def run_main_job(layout: Layout, instance: Instance, conf: Mapping[str, Any], console: Console, say: Say) -> int:
-    """Run the whole main job on the running platform.
+def run_main_job(
+    layout: Layout,
+    instance: Instance,
+    conf: Mapping[str, Any],
+    console: Console,
+    say: Say,
+    completion_conf: Mapping[str, Any] | None = None,
+) -> int:
+    """Run the whole main job on the running platform: both model families beside each other.
 
     Args:
         layout: Where the platform stands.
@@ -54,16 +63,40 @@ def run_main_job(layout: Layout, instance: Instance, conf: Mapping[str, Any], co
         conf: What to import, and how to train on it: the conf of gematria_import.
         console: Where the table goes.
         say: Takes a line about what is going on.
+        completion_conf: The conf of pythonexpr_standalone; None: only the throughput model is made.
 
     Returns:
-        0 when both workflows succeeded and everything that is printed exists; 1 otherwise.
+        0 when all workflows succeeded and everything that is printed exists; 1 otherwise.
 
     Raises:
         OpsError: Airflow does not answer, or refuses the request.
     """
     api = api_of(instance)
+    run_id = f"make-run-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    if completion_conf is None:
+        return _run_throughput(layout, instance, api, conf, run_id, console, say)
+    completion_run = api.trigger(STANDALONE, completion_conf, run_id=run_id)
+    say(f"triggered {STANDALONE}, run {completion_run}")
+    status = _run_throughput(layout, instance, api, conf, run_id, console, say)
+    folder = RunDir(run_dir(layout.config.runs_root, STANDALONE, completion_run))
+    progress = TrainingProgress(PipelineDir(folder.path).metrics, int(completion_conf.get("steps") or 0), 0)
+    if wait_for_run(api, STANDALONE, completion_run, say, console, progress) != "success":
+        return _explain_failure(layout, api, STANDALONE, completion_run, console)
+    return max(status, show_completion_run(layout, instance, completion_run, console))
+
+
+def _run_throughput(
+    layout: Layout,
+    instance: Instance,
+    api: AirflowApi,
+    conf: Mapping[str, Any],
+    run_id: str,
+    console: Console,
+    say: Say,
+) -> int:
+    """Import the blocks, let the training start by itself, check and show what came out."""
     started = time.monotonic()
-    import_run = api.trigger(IMPORT, conf, run_id=f"make-run-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+    import_run = api.trigger(IMPORT, conf, run_id=run_id)
     say(f"triggered {IMPORT}, run {import_run}")
     if wait_for_run(api, IMPORT, import_run, say, console) != "success":
         return _explain_failure(layout, api, IMPORT, import_run, console)
@@ -110,11 +143,11 @@ def _explain_failure(layout: Layout, api: AirflowApi, dag_id: str, run_id: str, 
 
 def _show(layout: Layout, instance: Instance, api: AirflowApi, folder: RunDir, train_run: str, console: Console) -> int:
     """Print the figures and where everything is; only what exists counts as success."""
-    trained, uploaded = _result(folder, "train_model"), _result(folder, "upload_model")
+    trained, uploaded = task_result(folder, "train_model"), task_result(folder, "upload_model")
     report = read_report_json(folder.reports_dir / "evaluation.json")
     console.print(_figures(report))
     page = report_url(TRAIN, train_run)
-    missing = _missing_objects(layout, instance, [uploaded[name] for name in sorted(uploaded) if name.endswith("_uri")])
+    missing = missing_objects(layout, instance, [uploaded[name] for name in sorted(uploaded) if name.endswith("_uri")])
     if api.get(page).status_code != 200:
         missing.append(f"{api.url}{page}")
     for name, text in _places(layout, instance, trained, uploaded, folder, f"{api.url}{page}").items():
@@ -162,47 +195,3 @@ def _places(
         "Airflow": f"{places.airflow_url(instance.ports)}   login {places.USER}, password {places.PASSWORD}",
         "to stop": "make stop",
     }
-
-
-def _result(folder: RunDir, task: str) -> dict[str, Any]:
-    path: Path = folder.results_dir / f"{task}.json"
-    try:
-        result: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from None
-    return result
-
-
-def _missing_objects(layout: Layout, instance: Instance, uris: list[str]) -> list[str]:
-    """Those of the URIs that the object store does not have; a URI may name an object or a prefix of objects."""
-    client = s3_client(layout, instance)
-    missing = []
-    for uri in uris:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        try:
-            found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("KeyCount", 0)
-            if found and not uri.endswith("/") and "." in key.rpartition("/")[2]:
-                client.head_object(Bucket=bucket, Key=key)
-        except Exception as error:  # whatever the client raises: what cannot be looked up is not there for a person
-            found = 0
-            uri = f"{uri} ({error})"
-        if not found:
-            missing.append(uri)
-    return missing
-
-
-def s3_client(layout: Layout, instance: Instance) -> Any:
-    """A client of the local object store."""
-    import boto3
-
-    keys = places.object_store_variables(layout, instance.ports)
-    try:
-        return boto3.client(
-            "s3",
-            endpoint_url=keys["AWS_ENDPOINT_URL"],
-            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
-            region_name=s3_server.REGION,
-        )
-    except ValueError as error:
-        raise OpsError(f"the object store's address is wrong: {error}") from None

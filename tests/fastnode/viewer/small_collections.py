@@ -6,6 +6,7 @@ from fastnode_ops.validation.examples import Example, ExampleCompletion, Provide
 
 MODEL = "ggnn-line-attr"
 ABSENT = None
+OTHERS = ("abspath", "basename", "commonpath", "dirname", "getsize", "isfile", "normpath", "split")
 BUFFER = "import {module}\n\n\ndef f(x):\n    return {symbol}.{expected}(x)\n"
 
 # symbol, expected, rank of the model, of pop, of alpha; -1 not found, None absent
@@ -23,9 +24,9 @@ RANKS: tuple[tuple[str, str, int | None, int | None, int | None], ...] = (
 NAMES = (MODEL, "pop", "alpha")
 
 
-def completions(expected: str, rank: int, length: int = 8) -> list[ExampleCompletion]:
+def completions(expected: str, rank: int) -> list[ExampleCompletion]:
     """A list with the expected identifier at a rank, or without it."""
-    names = [f"other_{place}" for place in range(length)]
+    names = list(OTHERS)
     if rank >= 0:
         names.insert(rank, expected)
     return [ExampleCompletion(Identifier=name, Score=1 / (2 + place)) for place, name in enumerate(names)]
