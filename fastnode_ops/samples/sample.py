@@ -197,10 +197,17 @@ def line_end(source: bytes, position: int) -> int:
 def trim_end(source: bytes, position: int, statement: Node | None) -> int:
     """Return up to where the text is cut away: the end of the line, or of the statement if that is later.
 
+    Text that does not parse may be taken for a statement that reaches far beyond its own lines; then the line counts.
+
     Args:
         source: The text.
         position: In the line in question.
         statement: The innermost statement of the site.
     """
     end = line_end(source, position)
-    return max(end, statement.end) if statement is not None else end
+    return end if statement is None or _is_broken(statement) else max(end, statement.end)
+
+
+def _is_broken(statement: Node) -> bool:
+    """Say whether it holds text that does not parse; what was put in to make it parse has no length."""
+    return any(node.kind in ("BadExpr", "BadStmt") and node.end > node.start for node in statement.walk())
