@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from weakref import WeakKeyDictionary
 
 from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join
 from fastnode_ops.analysis.values import ValueKind
@@ -196,14 +195,13 @@ _WIDENED = {
 }
 _NO_MEMBERS = frozenset({"__slots__", "__doc__", "__hash__", "__module__"})
 
-_of_stores: WeakKeyDictionary[SymbolStore, Members] = WeakKeyDictionary()
-
 
 def members_of(store: SymbolStore) -> Members:
     """Return the one `Members` of a store."""
-    found = _of_stores.get(store)
+    found = store.derived.get(Members)
     if found is None:
-        found = _of_stores[store] = Members(store)
+        found = store.derived[Members] = Members(store)
+    assert isinstance(found, Members)
     return found
 
 

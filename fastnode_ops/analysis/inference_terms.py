@@ -92,5 +92,7 @@ def to_types(terms: Terms) -> Terms:
 
 def to_values(terms: Terms) -> Values:
     """Return the union as others see it: sorted, without what only the inference needs."""
+    if len(terms) <= 1:
+        return tuple([Value(term.kind, term.path, term.canonical, term.node is not None) for term in terms])
     values = {Value(term.kind, term.path, term.canonical, term.node is not None) for term in terms}
     return tuple(sorted(values)[:MAX_UNION])

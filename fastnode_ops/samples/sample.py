@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sized
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,16 +41,14 @@ class CallPattern(Protocol):
     def feed(self, keyword: str, position: int) -> tuple[list[str], list[str]]:
         """Return at most one type string and at most nine subtokens of a parameter; markers when not known."""
 
-    @property
-    def positional(self) -> Sized:
-        """One entry per position at which an unnamed argument is known."""
+    def positional_ok(self, position: int) -> bool:
+        """Say whether an argument may be passed at a position."""
+
+    def keyword_ok(self, name: str) -> bool:
+        """Say whether an argument may be passed by a keyword."""
 
     @property
-    def args_by_name(self) -> Container[str]:
-        """Names of the known arguments."""
-
-    @property
-    def max_args(self) -> int:
+    def max_arguments(self) -> int:
         """How many arguments a call has at most."""
 
 

@@ -50,15 +50,16 @@ class Entry:
 class SymbolStore:
     """The symbols of the standard library and of the packages it was built for; read only.
 
-    Every process and thread may use it; after a fork a process opens the file anew. Rows are read when they are asked
-    for first and kept.
+    Every process and thread may use it: each thread opens the file for itself, and anew after a fork. Rows are read
+    when they are asked for first, and kept.
     """
 
     def __init__(self, path: Path, digest: str) -> None:
         self.path = path
         self.digest = digest
-        self._lock = threading.Lock()
-        self._connections: dict[int, sqlite3.Connection] = {}
+        self.derived: dict[type, Any] = {}
+        """What others compute from the store and share, by its type."""
+        self._local = threading.local()
         self._entries: dict[str, Entry | None] = {}
         self._found: dict[str, Symbol | None] = {}
         self._orders: dict[str, tuple[str, ...]] = {}
@@ -202,18 +203,16 @@ class SymbolStore:
         return (None if target is None else self.entry(target)), ""
 
     def _load(self, canonical: str) -> Entry | None:
-        with self._lock:
-            connection = self._connections.get(os.getpid())
-            if connection is None:
-                connection = self._connections[os.getpid()] = _connect(self.path)
-            query = "SELECT kind, body FROM symbol WHERE path = ?"
-            row = connection.execute(query, (canonical,)).fetchone()
+        if getattr(self._local, "process", None) != os.getpid():  # this thread's first question, or after a fork
+            self._local.process, self._local.connection = os.getpid(), _connect(self.path)
+        query = "SELECT kind, body FROM symbol WHERE path = ?"
+        row = self._local.connection.execute(query, (canonical,)).fetchone()
         return None if row is None else _entry(canonical, row[0], orjson.loads(row[1]))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     uri = f"{Path(path).absolute().as_uri()}?mode=ro&immutable=1"
-    return sqlite3.connect(uri, uri=True, check_same_thread=False)
+    return sqlite3.connect(uri, uri=True)
 
 
 def _entry(path: str, kind: str, body: dict[str, Any]) -> Entry:

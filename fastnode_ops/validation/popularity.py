@@ -9,6 +9,7 @@ from typing import Protocol
 from fastnode_ops.analysis.analysis import analyse
 from fastnode_ops.analysis.nodes import Node, Tree
 from fastnode_ops.analysis.values import Value, ValueKind
+from fastnode_ops.inference.completions import Completion
 from fastnode_ops.symbols.store import SymbolStore
 from fastnode_ops.validation.failures import NoAnswer
 from fastnode_ops.validation.providers import (
@@ -16,7 +17,6 @@ from fastnode_ops.validation.providers import (
     POPULARITY_PROVIDER,
     Answer,
     Question,
-    Scored,
     with_name,
 )
 
@@ -80,7 +80,7 @@ class Popularity:
         """Return the last answer when it was to this question, else a new one; raises what `answer` raises."""
         return self._last[1] if self._last is not None and self._last[0] == question else self.answer(question)
 
-    def rank(self, bases: Sequence[str]) -> tuple[Scored, ...]:
+    def rank(self, bases: Sequence[str]) -> tuple[Completion, ...]:
         """Return the members of some symbols by popularity, then by name.
 
         Raises:
@@ -96,7 +96,7 @@ class Popularity:
             raise NoAnswer("the base has no known member")
         total = sum(count + 1 for count in weights.values())
         order = sorted(weights, key=lambda name: (-weights[name], name))
-        return tuple(Scored(name, (weights[name] + 1) / total) for name in order)
+        return tuple(Completion(name, (weights[name] + 1) / total) for name in order)
 
     def _members_of(self, base: str) -> dict[str, int]:
         known = self._members.get(base)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from fastnode_ops.analysis.nodes import Tree, enclosing_statement
 from fastnode_ops.analysis.syntax import parse
+from fastnode_ops.inference.completions import Completion
 from fastnode_ops.validation.failures import timed
 
 DUMMY = "GUESS_ME_123"
@@ -40,26 +41,6 @@ class Question:
     prefix: str = ""
 
 
-class Completed(Protocol):
-    """A completion: an identifier and its score."""
-
-    @property
-    def identifier(self) -> str:
-        """The name behind the dot."""
-
-    @property
-    def score(self) -> float:
-        """Its probability."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A completion: an identifier and its probability."""
-
-    identifier: str
-    score: float
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a provider completed.
@@ -69,7 +50,7 @@ class Answer:
         munged: The text that it saw.
     """
 
-    completions: tuple[Scored, ...]
+    completions: tuple[Completion, ...]
     munged: str
 
 
@@ -91,7 +72,7 @@ class Provider(Protocol):
 class AttributeCompleter(Protocol):
     """The part of `inference.completer.Completer` that is needed here."""
 
-    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> Sequence[Completed]:
+    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> Sequence[Completion]:
         """Complete the attribute at a cursor just after the dot and the prefix; raises Unsupported."""
 
 
@@ -122,9 +103,7 @@ class ModelProvider:
         munged = munge(question, drop_rest=self.drop_rest)
         at = question.cursor + len(question.prefix.encode())
         found = self.completer.attributes(munged, at, question.prefix)
-        return Answer(
-            tuple(Scored(one.identifier, float(one.score)) for one in found), munged.decode("utf-8", "replace")
-        )
+        return Answer(tuple(found), munged.decode("utf-8", "replace"))
 
 
 def munge(question: Question, *, drop_rest: bool = False) -> bytes:
@@ -199,8 +178,8 @@ def ask(provider: Provider, question: Question, max_seconds: float = MAX_SECONDS
     return Asked(Answer(completions, asked.value.munged), "", asked.seconds)
 
 
-def _valid(completions: Sequence[Scored], prefix: str) -> tuple[Scored, ...]:
-    valid: dict[str, Scored] = {}
+def _valid(completions: Sequence[Completion], prefix: str) -> tuple[Completion, ...]:
+    valid: dict[str, Completion] = {}
     for one in completions:
         if one.identifier.startswith(prefix) and one.identifier.isidentifier() and len(valid) < MAX_KEPT_COMPLETIONS:
             valid.setdefault(one.identifier, one)

@@ -59,7 +59,7 @@ class Situation:
 def walk_situations(
     corpus: Files, symbols: SymbolStore, split: Split, dropped: Counter[str], max_per_file: int = MAX_PER_FILE
 ) -> Iterator[Situation]:
-    """Yield the situations of a split, file by file in the order of their ids' digests.
+    """Yield the situations of a split, file by file in the order of their ids.
 
     Args:
         corpus: Where the files are.

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fastnode_ops.inference.completions import CallCompletion, CompletedArgument
+from fastnode_ops.inference.completions import CallCompletion, CompletedArgument, Completion
 from fastnode_ops.inference.unsupported import Unsupported
 from fastnode_ops.symbols.store import SymbolStore
-from fastnode_ops.validation.providers import Scored
 
 
 class Folder:
@@ -46,12 +45,12 @@ class ToyModel:
     calls_offered: Sequence[CallCompletion] = ()
     asked: list[bytes] = field(default_factory=list)
 
-    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> list[Scored]:
+    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> list[Completion]:
         self.asked.append(source)
         if source[:cursor].endswith(b"json."):
             raise Unsupported("base is unsupported")
         weights = [2.0**-place for place in range(len(self.names))]
-        return [Scored(name, one / sum(weights)) for name, one in zip(self.names, weights, strict=True)]
+        return [Completion(name, one / sum(weights)) for name, one in zip(self.names, weights, strict=True)]
 
     def calls(self, source: bytes, cursor: int) -> Sequence[CallCompletion]:
         self.asked.append(source)
