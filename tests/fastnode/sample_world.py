@@ -91,9 +91,7 @@ def make_world(symbols: SymbolStore, **settings) -> World:
         parents.update((member, parent) for member in members)
     for name, pattern in PATTERNS.items():
         children[f"choose_kwarg:{name}"] = [f"choose_kwarg:{name}:{keyword}" for keyword in KEYWORDS[name]]
-        children[f"choose_argtype:{name}"] = [
-            f"choose_argtype:{name}:{k}" for k in ("stop", "positional", "keyword")
-        ]
+        children[f"choose_argtype:{name}"] = [f"choose_argtype:{name}:{k}" for k in ("stop", "positional", "keyword")]
         children[f"choose_arg_placeholder:{name}"] = [
             f"choose_arg_placeholder:{name}:{argument}:{kind}"
             for argument in pattern.args_by_name
@@ -180,4 +178,3 @@ def vocabulary_sizes(world: World):
     from fastnode_ops.models.inputs import Vocabulary as Sizes
 
     return Sizes(len(world.types), len(world.names), len(world.ids))
-
