@@ -82,10 +82,5 @@ def _around(
         marks=marks,
     )
     numbers = parts.expansion_numbers
-    feed = ProductionFeed(
-        site=numbers[site],
-        targets=targets,
-        scope_nodes=[numbers[node] for node in scope_nodes],
-        context_tokens=[numbers[node] for node in words],
-    )
-    return parts, feed
+    scope_numbers, word_numbers = [numbers[node] for node in scope_nodes], [numbers[node] for node in words]
+    return parts, ProductionFeed(numbers[site], targets, scope_numbers, word_numbers)
