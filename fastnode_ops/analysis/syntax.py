@@ -16,7 +16,7 @@ import tree_sitter
 import tree_sitter_python
 
 from fastnode_ops.analysis.display_shapes import DISPLAY_SHAPES
-from fastnode_ops.analysis.expression_shapes import EXPRESSION_SHAPES
+from fastnode_ops.analysis.expression_shapes import EXPRESSION_SHAPES, JOINED
 from fastnode_ops.analysis.import_shapes import IMPORT_SHAPES
 from fastnode_ops.analysis.nodes import (
     Node,
@@ -70,7 +70,7 @@ _SKIPPED = frozenset(("comment", "line_continuation"))
 _ANONYMOUS: dict[str, TokenKind] = {
     name: TokenKind.KEYWORD if name.isalpha() else TokenKind.OPERATOR
     for number in range(_LANGUAGE.node_kind_count)
-    if (name := _LANGUAGE.node_kind_for_id(number)) and not _LANGUAGE.node_kind_is_named(number)
+    if (name := _LANGUAGE.node_kind_for_id(number)) and not _LANGUAGE.node_kind_is_named(number) and name not in _NAMES
 } | dict.fromkeys(("not in", "is not"), TokenKind.KEYWORD)
 _LINE_STATE = dict.fromkeys("([{", 1) | dict.fromkeys(")]}", -1) | dict.fromkeys(NEEDS_OPERAND, 0)
 _LEAVES = _NAMES | _TERMINAL_KINDS.keys() | _STRING_PIECES | _SKIPPED | {"not in", "is not"}
@@ -242,12 +242,14 @@ class _Builder:
             token_start, token_end = start, end
         if token_start == token_end:
             self._add_missing(items, kind, role, token_start)
-        elif kind in _NAMES:
-            token = self._add_token(items, TokenKind.IDENT, self.text[start:end].decode(), token_start, token_end, role)
-            if role != "attribute":
-                items[-1] = Node.of_token("NameExpr", token, {}, token.text)
         elif kind in _ANONYMOUS:
-            self._add_token(items, _ANONYMOUS[kind], kind, token_start, token_end, role)
+            token = Token(_ANONYMOUS[kind], kind, token_start, token_end, role)
+            self.tokens.append(token)
+            items.append(token)
+        elif kind in _NAMES:
+            token = Token(TokenKind.IDENT, self.text[start:end].decode(), token_start, token_end, role)
+            self.tokens.append(token)
+            items.append(token if role == "attribute" else Node.of_token("NameExpr", token, {}, token.text))
         elif kind in _TERMINAL_KINDS:
             node_kind, token_kind = _TERMINAL_KINDS[kind]
             token = self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
@@ -324,7 +326,9 @@ def _finish(source: bytes, root: Node, tokens: list[Token]) -> Tree:
             stack += reversed(node.children)
     if max(depths) > MAX_DEPTH:
         raise _too_deep()
-    if num_tokens != len(tokens):  # pieces of strings were joined, or identifiers added
+    if num_tokens != len(tokens):
+        tokens = [token for token in tokens if token.role != JOINED]
+    if num_tokens != len(tokens):  # a shape added an identifier that lacks
         tokens = sorted((token for node in nodes for token in node.tokens), key=lambda token: (token.start, token.end))
     return Tree(source, root, nodes, tokens)
 

@@ -92,7 +92,7 @@ def _open_staging(path: Path, key: str) -> sqlite3.Connection:
     for _ in range(2):
         connection = sqlite3.connect(path)
         try:
-            connection.executescript(f"PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=OFF; {_STAGING_SCHEMA}")
+            connection.executescript(f"PRAGMA journal_mode=DELETE; PRAGMA synchronous=OFF; {_STAGING_SCHEMA}")
             made_of = connection.execute("SELECT key FROM made_of").fetchall()
             if made_of in ([], [(key,)]):
                 connection.execute("INSERT OR IGNORE INTO made_of VALUES (?)", (key,))

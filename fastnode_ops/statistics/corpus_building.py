@@ -26,7 +26,7 @@ from ops_common.errors import ArtifactError
 CORPUS_REPORT_NAME = "report.json"
 _CACHE_NAME = "symbols.building"
 _SMALL_CORPUS = 2_000
-_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
+_IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +138,9 @@ def _made_of(sources: Sequence[str], max_files: int, held_out: Collection[str], 
 
 def _imported(corpus: Corpus) -> list[str]:
     """Return all top-level names that the corpus holds or imports, sorted; the symbol store takes what is installed."""
-    names = set()
+    names: set[str] = set()
     for file_id in corpus.files():
         names.add(corpus.package_of(file_id))
-        names.update(match.decode() for match in _IMPORT.findall(corpus.source(file_id)))
+        for origin, modules in _IMPORT.findall(corpus.source(file_id)):
+            names.update(re.split(r"[.\s]", module.strip())[0] for module in (origin or modules).decode().split(","))
     return sorted(names)
