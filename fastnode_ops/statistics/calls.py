@@ -49,7 +49,7 @@ class CallPattern:
 
     Attributes:
         positional: Parameters by position, up to the longest popular signature.
-        args_by_name: Parameters by name.
+        by_name: Parameters by name.
     """
 
     def __init__(self, signatures: Signatures, parameters: Sequence[Parameter]) -> None:
@@ -62,31 +62,31 @@ class CallPattern:
                 examples.setdefault(argument.name, []).extend(argument.examples)
         length = max(len(popular.positional) for popular in signatures.popular)
         self.positional: list[Argument] = []
-        self.args_by_name: dict[str, Argument] = {}
+        self.by_name: dict[str, Argument] = {}
         for position, record in enumerate(signatures.positional[:length]):
             name = self._spec[position] if position < len(self._spec) else record.name
             passed = [*examples.get(position, ()), *(examples.get(name, ()) if name else ())]
             argument_entry = _argument(name, record, passed)
             self.positional.append(argument_entry)
             if name:
-                self.args_by_name.setdefault(name, argument_entry)
+                self.by_name.setdefault(name, argument_entry)
         for name in sorted({key for key in examples if isinstance(key, str)} | signatures.by_name.keys()):
-            if name not in self.args_by_name:
-                self.args_by_name[name] = _argument(name, signatures.by_name[name], examples.get(name, ()))
+            if name not in self.by_name:
+                self.by_name[name] = _argument(name, signatures.by_name[name], examples.get(name, ()))
 
     @cached_property
     def argument_names(self) -> list[str]:
         """Names of all parameters that are known, sorted."""
-        return sorted(self.args_by_name)
+        return sorted(self.by_name)
 
     @property
-    def max_args(self) -> int:
+    def max_arguments(self) -> int:
         """How many arguments a call may have."""
-        return len(self.args_by_name)
+        return len(self.by_name)
 
     def matches(self, num_unnamed: int, keywords: list[str]) -> bool:
         """Say whether a call has known arguments only."""
-        return num_unnamed <= len(self.positional) and all(word in self.args_by_name for word in keywords)
+        return num_unnamed <= len(self.positional) and all(word in self.by_name for word in keywords)
 
     def positional_ok(self, position: int) -> bool:
         """Say whether an argument may be passed at a position."""
@@ -94,7 +94,7 @@ class CallPattern:
 
     def keyword_ok(self, name: str) -> bool:
         """Say whether an argument may be passed by a keyword."""
-        return name in self.args_by_name
+        return name in self.by_name
 
     def argument_name(self, keyword: str, position: int) -> str:
         """Return the name of a parameter by keyword, else by position; "" when it is not known."""
@@ -119,14 +119,14 @@ class CallPattern:
 
     def _look_up(self, keyword: str, position: int) -> Argument | None:
         if keyword:
-            return self.args_by_name.get(keyword)
+            return self.by_name.get(keyword)
         if position < len(self.positional):
             return self.positional[position]
-        return self.args_by_name.get(self._spec_name(position))
+        return self.by_name.get(self._spec_name(position))
 
     def _spec_name(self, position: int) -> str:
         name = self._spec[position] if position < len(self._spec) else ""
-        return name if name in self.args_by_name else ""
+        return name if name in self.by_name else ""
 
 
 def _argument(name: str, record: Record, examples: Sequence[str]) -> Argument:
