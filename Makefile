@@ -40,7 +40,7 @@ benchmarks: $(VENV)/ready  ## measure speed and size against plain reference loo
 	$(PY) -m benchmarks
 
 screenshots: $(VENV)/browser  ## redo docs/screenshots from a run through the page
-	$(PY) -m pytest -q tests/e2e -k page --save-screenshots
+	$(PY) -m pytest -q tests/e2e tests/fastnode/viewer -k 'page or browser' --save-screenshots
 
 protos: $(VENV)/ready  ## regenerate the protocol buffer code
 	$(PY) -m gematria_ops.formats.protos

@@ -73,8 +73,7 @@ validate_attribute: $(FALLBACK)  ## attribute completions of held-out files besi
 rebuild_curated_examples: $(CURATED)  ## completions of the curated examples
 
 tmp/params/%.txt: FORCE
-	@mkdir -p $(@D)
-	$(file >$@.new,$(PARAMS_$*))
+	@$(shell mkdir -p $(@D))$(file >$@.new,$(PARAMS_$*))
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(CORPUS): tmp/params/corpus.txt | $(VENV)/ready
@@ -119,4 +118,5 @@ graph_data_server: $(CORPUS)  ## serve samples on port 3039 until interrupted
 	$(FASTNODE) graph-data-server --corpus-dir $(CORPUS_DIR) --port 3039
 
 example_viewer: $(VENV)/ready  ## a page over the examples of the last validation, on port 5555
-	$(FASTNODE) example-viewer --work-dir . --corpus-dir $(CORPUS_DIR) --port 5555
+	$(FASTNODE) example-viewer tmp/uncurated-examples/attr out/curated-examples/attr.json \
+	  --model-dir out/serve --corpus-dir $(CORPUS_DIR)

@@ -58,7 +58,6 @@ def pythonexpr_standalone() -> None:
         corpus_dir=request["corpus_dir"],
         packages_file=request["packages_file"],
         server=url,
-        config_file=request["config_file"],
     )
     trained = op_task(
         train_model,

@@ -21,6 +21,7 @@ def check_release(
     *,
     work_dir: str,
     checkout_dir: str = "",
+    corpus_dir: str = "",
     packages_file: str = "",
     max_recall_drop: float = 0.01,
     min_margin_over_popularity: float = 0.0,
@@ -32,13 +33,15 @@ def check_release(
     Args:
         work_dir: The pipeline's folder, validated.
         checkout_dir: The product's checkout, for the model that is pinned there; empty: compare with none.
+        corpus_dir: Folder of the corpus, to validate the pinned model again when it was validated on something else;
+            empty: that is an error then.
         packages_file: The packages that the model is for, one a line; empty: those it has learnt.
         max_recall_drop: Most that top-1 recall may lie below the pinned model's, 0 to 1; 1: do not compare.
         min_margin_over_popularity: Least that top-1 recall must lie above that of popularity, -1 to 1.
         min_situations: Fewest situations that a verdict may stand on.
         min_answered_share: Smallest share of the situations that the model answers, 0 to 1.
     """
-    from fastnode_ops.publish.gate import pass_gate
+    from fastnode_ops.publish.gate import pass_gate, validate_with
     from fastnode_ops.publish.packages import packages_of
     from fastnode_ops.publish.registry import REGISTRY_FILE, find_registry
     from fastnode_ops.validation.release import ReleaseLimits
@@ -53,6 +56,7 @@ def check_release(
             min_situations=min_situations,
             min_answered_share=min_answered_share,
         ),
+        validate=validate_with(Path(corpus_dir)) if corpus_dir else None,
     )
     for check in verdict.checks:
         LOG.info("passed: %s", check.text)

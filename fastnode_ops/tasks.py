@@ -26,17 +26,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from fastnode_ops.pipeline_dir import PipelineDir
 from fastnode_ops.publish_tasks import check_release, pin_model, rebuild_datadeps, upload_model, verify_datadeps
 from fastnode_ops.server_tasks import start_server, stop_server
 from fastnode_ops.validation_tasks import rebuild_curated_examples, validate_attributes, validate_calls
-from ops_common.errors import ConfigError
 
 if TYPE_CHECKING:
     from fastnode_ops.config import ExpressionConfig
+    from fastnode_ops.traindata.scores import Scores
     from fastnode_ops.training.train import TrainSummary
 
 __all__ = [
@@ -71,22 +72,40 @@ def build_corpus(*, corpus_dir: str, sources: list[str], max_files: int = 0, num
         max_files: Take at most this many files; 0: all.
         num_workers: Processes that read and analyse.
     """
-    _missing(corpus_dir, sources, max_files, num_workers)
+    from fastnode_ops.statistics.corpus_building import build_corpus as build
+
+    summary = build(Path(corpus_dir), sources, max_files, num_workers)
+    return {
+        "corpus_dir": corpus_dir,
+        "corpus_digest": summary.digest,
+        "num_files": summary.num_files,
+        "num_symbols": summary.num_symbols,
+        "num_functions": summary.num_functions,
+        "num_dropped": summary.num_dropped,
+        "is_kept": summary.is_kept,
+    }
 
 
-def build_metainfo(
-    *, work_dir: str, corpus_dir: str, packages_file: str = "", server: str = "", config_file: str = ""
-) -> Result:
+def build_metainfo(*, work_dir: str, corpus_dir: str, packages_file: str = "", server: str = "") -> Result:
     """Build the distributions of symbols to train on, and every index of the model.
 
     Args:
         work_dir: The pipeline's folder.
         corpus_dir: Folder of the corpus.
         packages_file: Packages to learn, one a line; empty: those of the corpus.
-        server: Base URL of the graph data server; empty: ask the corpus directly.
-        config_file: Settings (TOML); empty: the defaults.
+        server: Base URL of a graph data server to ask for counts; empty, or when none answers: the corpus is asked.
     """
-    _missing(work_dir, corpus_dir, packages_file, server, config_file)
+    from fastnode_ops.statistics.resources import open_resources
+    from fastnode_ops.traindata.building import build_metainfo as build
+    from fastnode_ops.traindata.building import count_metainfo
+    from fastnode_ops.traindata.packages import choose_packages
+
+    resources = open_resources(Path(corpus_dir))
+    packages = choose_packages(resources, Path(packages_file) if packages_file else None)
+    metainfo = build(resources, packages=packages, scores=_scores(server, Path(corpus_dir)))
+    place = PipelineDir(Path(work_dir))
+    metainfo.write(place.metainfo)
+    return {"metainfo": str(place.metainfo), "digest": metainfo.digest, **asdict(count_metainfo(metainfo, packages))}
 
 
 def train_model(
@@ -217,12 +236,18 @@ def _trained(summary: TrainSummary) -> Result:
     }
 
 
-def _missing(*_: object) -> NoReturn:
-    raise ConfigError("this step is not part of this version", "`python -m fastnode_ops --help` lists those that are")
+def _scores(server: str, corpus_dir: Path) -> Scores | None:
+    """Return who counts symbols: the server when one answers, None for the corpus itself."""
+    from fastnode_ops.server.client import ServerClient
+    from fastnode_ops.server.local import is_serving
+
+    return ServerClient(server).scores if server and is_serving(server, corpus_dir) else None
 
 
 TASKS: list[Callable[..., Mapping[str, Any]]] = [
+    build_corpus,
     start_server,
+    build_metainfo,
     train_model,
     continue_training,
     stop_server,

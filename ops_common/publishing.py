@@ -81,12 +81,12 @@ def publish_files(
     """
     if manifest_name in files:
         raise ArtifactError(f"a file of the upload is called {manifest_name}, as its manifest is", "rename the file")
-    upload = _Upload(open_published(place, name, policy=policy), files, name, metadata, manifest_name)
+    upload = _Upload(_open(place, name, policy=policy), files, name, metadata, manifest_name)
     upload.store.ensure_bucket(create=create_bucket)
     return upload.run()
 
 
-def open_published(place: str, name: str, *, policy: RetryPolicy | None = None) -> Store:
+def _open(place: str, name: str, *, policy: RetryPolicy | None = None) -> Store:
     """Opens the prefix of one model.
 
     Raises:

@@ -1,9 +1,9 @@
-"""Registers with Airflow what `ops_platform` adds to it: the nightly timetable and the report pages."""
+"""Registers with Airflow what `ops_platform` adds to it: the nightly timetable, reports, and the example viewer."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
-from ops_platform.report_pages import EVALUATION_PAGE, URL_PREFIX, LazyApp
+from ops_platform.report_pages import EVALUATION_PAGE, EXAMPLES_PATH, URL_PREFIX, LazyApp
 from ops_platform.timetable import NightlyTimetable
 
 
@@ -19,5 +19,11 @@ class OpsPlatformPlugin(AirflowPlugin):
             "href": f"{URL_PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}/reports/{EVALUATION_PAGE}",
             "destination": "dag_run",
             "url_route": "evaluation",
-        }
+        },
+        {
+            "name": "Completion examples",
+            "href": f"{URL_PREFIX}{EXAMPLES_PATH}/",
+            "destination": "nav",
+            "url_route": "completion-examples",
+        },
     ]

@@ -19,16 +19,17 @@ class _Flow:
 
     Args:
         references: Its references, in the order of evaluation.
+        root: The node that all of them are below.
     """
 
-    def __init__(self, references: Collection[Node]) -> None:
+    def __init__(self, references: Collection[Node], root: Node) -> None:
         self.edges: set[tuple[int, int]] = set()
         self._order = {node: number for number, node in enumerate(references)}
         self._below: dict[Node, Names] = {}  # the references in each node that has some
         self._children: dict[Node | None, list[Node]] = {}  # the children that have some, in source order
         for reference in references:
             node: Node | None = reference
-            while node is not None:
+            while node is not root.parent and node is not None:
                 if node not in self._below:
                     self._below[node] = []
                     self._children.setdefault(node.parent, []).append(node)
@@ -346,6 +347,36 @@ def data_flow(tree: Tree, references: Collection[Node]) -> list[tuple[Node, Node
         for a loop.
     """
     order = list(references)
-    flow = _Flow(order)
-    flow.suite(tree.root.parts["body"])
+    if not order or (len(order) == 1 and not _is_in_loop(order[0])):
+        return []
+    root = _function_around(order) or tree.root
+    flow = _Flow(order, root)
+    if root is tree.root:
+        flow.suite(root.parts["body"])
+    else:
+        _function(flow, root)
     return [(order[source], order[target]) for source, target in sorted(flow.edges)]
+
+
+def _is_in_loop(reference: Node) -> bool:
+    node = reference.parent
+    while node is not None and node.kind not in _LOOPS:
+        node = node.parent
+    return node is not None
+
+
+def _function_around(references: list[Node]) -> Node | None:
+    """Return the innermost function whose parameters and body have all references; nothing flows into or out of it."""
+    node = references[0].parent
+    while node is not None:
+        if node.kind == "FunctionDefStmt" and all(_is_inside(reference, node) for reference in references):
+            return node
+        node = node.parent
+    return None
+
+
+def _is_inside(reference: Node, function: Node) -> bool:
+    body, place = function.parts["body"], reference.parent
+    if body and body[0].start <= reference.start and reference.end <= body[-1].end:
+        return True
+    return place is not None and place.parent is function and place.parts.get("name") is reference

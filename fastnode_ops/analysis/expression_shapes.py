@@ -202,13 +202,19 @@ def _string(_: str, items: Items) -> Node:
     return Node("StringExpr", _joined(flat), {"expressions": expressions})
 
 
+JOINED = "joined"
+"""The role of a token that has become part of the one before it."""
+
+
 def _joined(items: Items) -> Items:
     """Make one token of string pieces without a gap between them."""
     result: Items = []
     for item in items:
         last = result[-1] if result else item
         if _is_piece(item) and _is_piece(last) and last.end == item.start:
-            result[-1] = Token(TokenKind.STRING, last.text + item.text, last.start, item.end)
+            last.text += item.text
+            last.end = item.end
+            item.role = JOINED
         else:
             result.append(item)
     return result

@@ -75,6 +75,22 @@ class Node:
         self.children = [item for item in items if type(item) is Node]
         self.tokens = [item for item in items if type(item) is Token]
 
+    @classmethod
+    def of_token(cls, kind: str, token: Token, parts: dict[str, Any], text: str = "") -> Node:
+        """Return the node of one token that has its place in the parent; most nodes are such."""
+        node = cls.__new__(cls)
+        node.kind = kind
+        node.start = token.start
+        node.end = token.end
+        node.parts = parts
+        node.text = text
+        node.role = token.role
+        node.index = -1
+        node.parent = None
+        node.children = []
+        node.tokens = [token]
+        return node
+
     def __repr__(self) -> str:
         return f"Node({self.kind}, {self.start}, {self.end})"
 

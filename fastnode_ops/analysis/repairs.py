@@ -13,6 +13,8 @@ it, or when the bracket is never closed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+
 from fastnode_ops.analysis.words import Word, WordKind, scan
 
 Insertion = tuple[int, bytes]
@@ -39,18 +41,15 @@ MAX_PASSES = 4
 """How often each word is looked at on average, at most; then the first doubtful line ends the bracket."""
 
 
+@dataclass(slots=True)
 class _Level:
-    """An open bracket, or the logical line itself: what has been seen since and what is still to come."""
+    """An open bracket, or the logical line itself: what is still to come."""
 
-    __slots__ = ("colons", "ifs", "ins", "is_comprehension", "lambdas", "opener")
-
-    def __init__(self, opener: str) -> None:
-        self.opener = opener
-        self.ifs = 0  # `if` of a conditional expression without its `else`
-        self.ins = 0  # `for` without its `in`
-        self.lambdas = 0  # `lambda` without its colon
-        self.colons = 0
-        self.is_comprehension = False
+    opener: str = ""
+    ifs: int = 0  # `if` of a conditional expression without its `else`
+    ins: int = 0  # `for` without its `in`
+    lambdas: int = 0  # `lambda` without its colon
+    is_comprehension: bool = False
 
     def missing(self) -> bytes:
         """Return what the expression on this level lacks."""
@@ -65,28 +64,20 @@ class _Level:
         return text
 
 
+@dataclass(slots=True)
 class _State:
     """One logical line, as far as it has been read."""
 
-    def __init__(self, column: int) -> None:
-        self.column = column
-        self.levels = [_Level("")]
-        self.first = ""
-        self.keyword = ""  # the keyword of a header
-        self.has_colon = False
-        self.words = 0
+    column: int
+    levels: list[_Level] = field(default_factory=lambda: [_Level()])
+    first: str = ""
+    keyword: str = ""  # the keyword of a header
+    has_colon: bool = False
+    words: int = 0
 
     def copy(self) -> _State:
         """Return a copy that further words do not change."""
-        other = _State(self.column)
-        other.levels = []
-        for level in self.levels:
-            twin = _Level(level.opener)
-            for name in _Level.__slots__:
-                setattr(twin, name, getattr(level, name))
-            other.levels.append(twin)
-        other.first, other.keyword, other.has_colon, other.words = self.first, self.keyword, self.has_colon, self.words
-        return other
+        return replace(self, levels=[replace(level) for level in self.levels])
 
 
 class _Repairer:
@@ -231,7 +222,6 @@ class _Repairer:
             if level.lambdas:
                 level.lambdas -= 1
             else:
-                level.colons += 1
                 state.has_colon = state.has_colon or not level.opener
         elif text in (",", "=") and level.ifs and not level.is_comprehension and self._last is not None:
             self._insert(self._last.end, level.missing())

@@ -9,7 +9,6 @@ an empty `BadExpr`, what is too much stays a child.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from fastnode_ops.analysis.kinds import EXPRESSIONS, KIND_OF, STATEMENTS
 from fastnode_ops.analysis.nodes import Item, Node, Token, TokenKind
@@ -196,16 +195,6 @@ def error(parent_type: str, items: Items) -> Node | Items:
     if len(items) == 1:
         return items
     return Node("BadExpr", items, {})
-
-
-def simple(*names: str) -> Shape:
-    """Return a shape whose parts are its expressions in order."""
-
-    def shape(kind: str, items: Items) -> Node:
-        parts: dict[str, Any] = {name: operand(items, at) for at, name in enumerate(names)}
-        return Node(KIND_OF[kind], items, parts)
-
-    return shape
 
 
 def listing(part: str) -> Shape:

@@ -16,7 +16,7 @@ import tree_sitter
 import tree_sitter_python
 
 from fastnode_ops.analysis.display_shapes import DISPLAY_SHAPES
-from fastnode_ops.analysis.expression_shapes import EXPRESSION_SHAPES
+from fastnode_ops.analysis.expression_shapes import EXPRESSION_SHAPES, JOINED
 from fastnode_ops.analysis.import_shapes import IMPORT_SHAPES
 from fastnode_ops.analysis.nodes import (
     Node,
@@ -70,7 +70,7 @@ _SKIPPED = frozenset(("comment", "line_continuation"))
 _ANONYMOUS: dict[str, TokenKind] = {
     name: TokenKind.KEYWORD if name.isalpha() else TokenKind.OPERATOR
     for number in range(_LANGUAGE.node_kind_count)
-    if (name := _LANGUAGE.node_kind_for_id(number)) and not _LANGUAGE.node_kind_is_named(number)
+    if (name := _LANGUAGE.node_kind_for_id(number)) and not _LANGUAGE.node_kind_is_named(number) and name not in _NAMES
 } | dict.fromkeys(("not in", "is not"), TokenKind.KEYWORD)
 _LINE_STATE = dict.fromkeys("([{", 1) | dict.fromkeys(")]}", -1) | dict.fromkeys(NEEDS_OPERAND, 0)
 _LEAVES = _NAMES | _TERMINAL_KINDS.keys() | _STRING_PIECES | _SKIPPED | {"not in", "is not"}
@@ -221,8 +221,12 @@ class _Builder:
 
     def _has_expressions(self, string: tree_sitter.Node) -> bool:
         """Say whether a string is an f-string (or a template)."""
-        prefix = self.text[string.start_byte : string.start_byte + 3].lower()
-        return b"f" in prefix.split(b'"')[0].split(b"'")[0] or b"t" in prefix.split(b'"')[0].split(b"'")[0]
+        start = string.start_byte
+        first = self.text[start : start + 1]
+        if first in (b'"', b"'"):
+            return False
+        prefix = (first + self.text[start + 1 : start + 2]).lower()
+        return b"f" in prefix or b"t" in prefix
 
     def _add_leaf(self, items: Items, kind: str, role: str, node: tree_sitter.Node, parent: str) -> None:
         start, end = node.start_byte, node.end_byte
@@ -238,17 +242,19 @@ class _Builder:
             token_start, token_end = start, end
         if token_start == token_end:
             self._add_missing(items, kind, role, token_start)
-        elif kind in _NAMES:
-            token = self._add_token(items, TokenKind.IDENT, self.text[start:end].decode(), token_start, token_end, role)
-            if role != "attribute":
-                items[-1] = _named(token, role)
         elif kind in _ANONYMOUS:
-            self._add_token(items, _ANONYMOUS[kind], kind, token_start, token_end, role)
+            token = Token(_ANONYMOUS[kind], kind, token_start, token_end, role)
+            self.tokens.append(token)
+            items.append(token)
+        elif kind in _NAMES:
+            token = Token(TokenKind.IDENT, self.text[start:end].decode(), token_start, token_end, role)
+            self.tokens.append(token)
+            items.append(token if role == "attribute" else Node.of_token("NameExpr", token, {}, token.text))
         elif kind in _TERMINAL_KINDS:
             node_kind, token_kind = _TERMINAL_KINDS[kind]
             token = self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
-            items[-1] = Node(node_kind, (token,), {"expressions": []} if node_kind == "StringExpr" else {})
-            items[-1].role = role
+            parts: dict[str, list[Node]] = {"expressions": []} if node_kind == "StringExpr" else {}
+            items[-1] = Node.of_token(node_kind, token, parts)
         else:
             token_kind = TokenKind.STRING if kind in _STRING_PIECES else TokenKind.BAD
             self._add_token(items, token_kind, self.text[start:end].decode(), token_start, token_end, role)
@@ -286,12 +292,6 @@ class _Builder:
         return max(position - self._shifts[before - 1], self._positions[before - 1])
 
 
-def _named(token: Token, role: str) -> Node:
-    node = Node("NameExpr", (token,), {}, token.text)
-    node.role = role
-    return node
-
-
 def _close(kind: str, role: str, items: Items, outer: Items, parent: str) -> None:
     """Shape the items of a finished parser node and add what they become to those of the node around it."""
     result = error(parent, items) if kind == "ERROR" else _SHAPES.get(kind, splice)(kind, items)
@@ -326,7 +326,9 @@ def _finish(source: bytes, root: Node, tokens: list[Token]) -> Tree:
             stack += reversed(node.children)
     if max(depths) > MAX_DEPTH:
         raise _too_deep()
-    if num_tokens != len(tokens):  # pieces of strings were joined, or identifiers added
+    if num_tokens != len(tokens):
+        tokens = [token for token in tokens if token.role != JOINED]
+    if num_tokens != len(tokens):  # a shape added an identifier that lacks
         tokens = sorted((token for node in nodes for token in node.tokens), key=lambda token: (token.start, token.end))
     return Tree(source, root, nodes, tokens)
 

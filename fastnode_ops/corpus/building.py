@@ -104,7 +104,7 @@ def _open_staging(path: Path) -> sqlite3.Connection:
     for attempt in range(2):
         connection = sqlite3.connect(path)
         try:
-            connection.executescript(f"PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=OFF; {_STAGING_SCHEMA}")
+            connection.executescript(f"PRAGMA journal_mode=DELETE; PRAGMA synchronous=OFF; {_STAGING_SCHEMA}")
         except sqlite3.Error as error:  # torn by a power cut: nothing of worth is lost
             connection.close()
             if attempt:

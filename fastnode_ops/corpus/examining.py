@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import zstandard
 
+from fastnode_ops.corpus.broken import is_broken
 from fastnode_ops.corpus.duplicates import signature
 from fastnode_ops.corpus.found import MAX_BYTES, Found
 
@@ -51,6 +52,8 @@ def _examine(file: Found) -> Examined:
     text, reason = _read(file)
     if not reason:
         text, reason = to_utf8(text)
+    if not reason and is_broken(text):
+        reason = "does_not_parse"
     if reason:
         return Examined(file.origin, file.package, file.version, reason)
     return Examined(

@@ -166,9 +166,9 @@ class CallSearch:
         """Decide which kind of argument comes next, or that none does."""
         position = len(partial.arguments)
         has_keyword = any(argument.keyword for argument in partial.arguments)
-        has_room = position < self._pattern.max_args
+        has_room = position < self._pattern.max_arguments
         options = ["stop"]
-        if has_room and not has_keyword and position < len(self._pattern.positional):
+        if has_room and not has_keyword and self._pattern.positional_ok(position):
             options.append("positional")
         if has_room and self._unused_keywords(partial):
             options.append("keyword")
@@ -192,7 +192,7 @@ class CallSearch:
             name
             for name in self._context.keywords.get(self._function, ())
             if name not in used
-            and name in self._pattern.args_by_name
+            and self._pattern.keyword_ok(name)
             and self._context.row(f"choose_kwarg:{self._function}:{name}") is not None
         ]
 

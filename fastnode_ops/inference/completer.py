@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnode_ops.analysis.analysis import Analysis, analyse
+from fastnode_ops.analysis.calls import find_call
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.analysis.syntax import SourceError
 from fastnode_ops.config import GraphConfig
@@ -25,7 +26,6 @@ from fastnode_ops.inference.unsupported import Unsupported
 from fastnode_ops.samples.assembly import assemble
 from fastnode_ops.samples.attribute_tasks import attribute_feed, cut_attribute
 from fastnode_ops.samples.batch import ContextGraph, ExpansionGraph, NameSamples, ProductionSamples
-from fastnode_ops.samples.calls import find_call
 from fastnode_ops.samples.metainfo import MetaInfo
 from fastnode_ops.samples.sample import DUMMY, Answer, CallPattern, GraphSample, Rejected, SampleContext
 from fastnode_ops.symbols.store import SymbolStore

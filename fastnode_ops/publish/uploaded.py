@@ -62,7 +62,7 @@ def find_upload(uri: str, *, policy: RetryPolicy | None = None) -> Uploaded:
             return found
     raise ArtifactError(
         f"there is no finished upload at {uri}: no {MANIFEST} there or above",
-        "`make upload` writes it, as its last act",
+        "`make upload` writes it, last of all",
     )
 
 

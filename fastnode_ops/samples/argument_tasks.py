@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fastnode_ops.analysis.analysis import Analysis
+from fastnode_ops.analysis.calls import CallSite, calls_of, find_call, is_keyword, keyword_of
 from fastnode_ops.analysis.markers import (
     INFER_ARG_PLACEHOLDER,
     INFER_ARG_TYPE,
@@ -15,8 +16,7 @@ from fastnode_ops.analysis.markers import (
     UNKNOWN_TYPE,
 )
 from fastnode_ops.analysis.nodes import Node, enclosing_statement
-from fastnode_ops.graphs.neighbourhood import SplitGraph
-from fastnode_ops.samples.calls import CallSite, calls_of, find_call, is_keyword, keyword_of
+from fastnode_ops.graphs.expansion import SplitGraph
 from fastnode_ops.samples.production_sites import production_feed
 from fastnode_ops.samples.sample import (
     GraphSample,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnode_ops.analysis.analysis import Analysis
+from fastnode_ops.analysis.calls import CallSite, calls_of, is_keyword, keyword_of
 from fastnode_ops.analysis.dataflow import data_flow
 from fastnode_ops.analysis.markers import ATTR_BASE_NAME_DECODER
 from fastnode_ops.analysis.nodes import Node, enclosing_statement
@@ -12,7 +13,6 @@ from fastnode_ops.analysis.scopes import Variable
 from fastnode_ops.analysis.symbols_at import is_occurrence
 from fastnode_ops.graphs.scope import variables_in_scope
 from fastnode_ops.samples.argument_tasks import find_argument
-from fastnode_ops.samples.calls import CallSite, calls_of, is_keyword, keyword_of
 from fastnode_ops.samples.name_sites import name_feed
 from fastnode_ops.samples.removal import removed_span
 from fastnode_ops.samples.sample import (

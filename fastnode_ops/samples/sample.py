@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sized
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 from fastnode_ops.analysis.analysis import Analysis, analyse
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.config import GraphConfig, TaskName
-from fastnode_ops.graphs.neighbourhood import SplitGraph
+from fastnode_ops.graphs.expansion import SplitGraph
 from fastnode_ops.graphs.vocabulary import Vocabulary
 from fastnode_ops.samples.metainfo import ProductionIndex, production_id
 from fastnode_ops.symbols.store import SymbolStore
@@ -41,16 +41,14 @@ class CallPattern(Protocol):
     def feed(self, keyword: str, position: int) -> tuple[list[str], list[str]]:
         """Return at most one type string and at most nine subtokens of a parameter; markers when not known."""
 
-    @property
-    def positional(self) -> Sized:
-        """One entry per position at which an unnamed argument is known."""
+    def positional_ok(self, position: int) -> bool:
+        """Say whether an argument may be passed at a position."""
+
+    def keyword_ok(self, name: str) -> bool:
+        """Say whether an argument may be passed by a keyword."""
 
     @property
-    def args_by_name(self) -> Container[str]:
-        """Names of the known arguments."""
-
-    @property
-    def max_args(self) -> int:
+    def max_arguments(self) -> int:
         """How many arguments a call has at most."""
 
 
@@ -199,10 +197,17 @@ def line_end(source: bytes, position: int) -> int:
 def trim_end(source: bytes, position: int, statement: Node | None) -> int:
     """Return up to where the text is cut away: the end of the line, or of the statement if that is later.
 
+    Text that does not parse may be taken for a statement that reaches far beyond its own lines; then the line counts.
+
     Args:
         source: The text.
         position: In the line in question.
         statement: The innermost statement of the site.
     """
     end = line_end(source, position)
-    return max(end, statement.end) if statement is not None else end
+    return end if statement is None or _is_broken(statement) else max(end, statement.end)
+
+
+def _is_broken(statement: Node) -> bool:
+    """Say whether it holds text that does not parse; what was put in to make it parse has no length."""
+    return any(node.kind in ("BadExpr", "BadStmt") and node.end > node.start for node in statement.walk())

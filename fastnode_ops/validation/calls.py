@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from fastnode_ops.inference.completions import CallCompletion
 from fastnode_ops.symbols.store import SymbolStore
 from fastnode_ops.symbols.symbol import Parameter
 from fastnode_ops.validation.attribute_report import Provenance
@@ -26,18 +27,10 @@ from ops_common.progress import Progress
 MAX_SECONDS = 30.0
 
 
-class CompletedCall(Protocol):
-    """The part of `inference.completer.CallCompletion` that is needed here."""
-
-    @property
-    def arguments(self) -> Sequence[tuple[str, str]]:
-        """(keyword or empty, variable or empty for a placeholder) of each argument."""
-
-
 class CallCompleter(Protocol):
     """The part of `inference.completer.Completer` that is needed here."""
 
-    def calls(self, source: bytes, cursor: int) -> Sequence[CompletedCall]:
+    def calls(self, source: bytes, cursor: int) -> Sequence[CallCompletion]:
         """Complete the call at a cursor just after its left parenthesis, best first; raises Unsupported."""
 
 
@@ -200,7 +193,7 @@ def _judge(
         judged.failures[asked.reason or "no completion"] += 1
         return
     judged.seconds.append(asked.seconds)
-    offers = [tuple(CallArgument(*argument) for argument in one.arguments) for one in asked.value]
+    offers = [tuple(CallArgument(given.keyword, given.value) for given in one.arguments) for one in asked.value]
     judged.matches.append(match_call(situation.arguments, offers, symbols.parameters(situation.function)))
 
 

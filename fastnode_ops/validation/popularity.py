@@ -9,6 +9,7 @@ from typing import Protocol
 from fastnode_ops.analysis.analysis import analyse
 from fastnode_ops.analysis.nodes import Node, Tree
 from fastnode_ops.analysis.values import Value, ValueKind
+from fastnode_ops.inference.completions import Completion
 from fastnode_ops.symbols.store import SymbolStore
 from fastnode_ops.validation.failures import NoAnswer
 from fastnode_ops.validation.providers import (
@@ -16,7 +17,6 @@ from fastnode_ops.validation.providers import (
     POPULARITY_PROVIDER,
     Answer,
     Question,
-    Scored,
     with_name,
 )
 
@@ -63,6 +63,7 @@ class Popularity:
     name: str = POPULARITY_PROVIDER
     has_probabilities: bool = True
     _members: dict[str, dict[str, int]] = field(default_factory=dict, repr=False)
+    _last: tuple[Question, Answer] | None = field(default=None, repr=False)
 
     def answer(self, question: Question) -> Answer:
         """Complete; raises NoAnswer when the base is unknown, and DataError for a buffer that cannot be parsed."""
@@ -70,9 +71,16 @@ class Popularity:
         node = attribute_at(analysis.tree, question.cursor)
         if node is None:
             raise NoAnswer("no attribute expression at the cursor")
-        return Answer(self.rank(base_symbols(analysis.symbols_of(node.parts["value"]))), question.source.decode())
+        bases = base_symbols(analysis.symbols_of(node.parts["value"]))
+        answer = Answer(self.rank(bases), question.source.decode())
+        self._last = question, answer
+        return answer
 
-    def rank(self, bases: Sequence[str]) -> tuple[Scored, ...]:
+    def last_answer(self, question: Question) -> Answer:
+        """Return the last answer when it was to this question, else a new one; raises what `answer` raises."""
+        return self._last[1] if self._last is not None and self._last[0] == question else self.answer(question)
+
+    def rank(self, bases: Sequence[str]) -> tuple[Completion, ...]:
         """Return the members of some symbols by popularity, then by name.
 
         Raises:
@@ -88,7 +96,7 @@ class Popularity:
             raise NoAnswer("the base has no known member")
         total = sum(count + 1 for count in weights.values())
         order = sorted(weights, key=lambda name: (-weights[name], name))
-        return tuple(Scored(name, (weights[name] + 1) / total) for name in order)
+        return tuple(Completion(name, (weights[name] + 1) / total) for name in order)
 
     def _members_of(self, base: str) -> dict[str, int]:
         known = self._members.get(base)
@@ -107,7 +115,7 @@ class Popularity:
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """The members that `pop` finds, sorted by name (`alpha`)."""
+    """The members that `pop` finds, sorted by name (`alpha`). Asked after `pop`, it sorts the same list again."""
 
     popularity: Popularity
     name: str = ALPHABET_PROVIDER
@@ -115,5 +123,5 @@ class Alphabet:
 
     def answer(self, question: Question) -> Answer:
         """Complete; raises what `pop` raises."""
-        found = self.popularity.answer(question)
+        found = self.popularity.last_answer(question)
         return Answer(tuple(sorted(found.completions, key=lambda one: one.identifier)), found.munged)

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
+from fastnode_ops.analysis.nodes import Tree, enclosing_statement
+from fastnode_ops.analysis.syntax import parse
+from fastnode_ops.inference.completions import Completion
 from fastnode_ops.validation.failures import timed
 
 DUMMY = "GUESS_ME_123"
@@ -37,26 +41,6 @@ class Question:
     prefix: str = ""
 
 
-class Completed(Protocol):
-    """A completion: an identifier and its score."""
-
-    @property
-    def identifier(self) -> str:
-        """The name behind the dot."""
-
-    @property
-    def score(self) -> float:
-        """Its probability."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A completion: an identifier and its probability."""
-
-    identifier: str
-    score: float
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a provider completed.
@@ -66,7 +50,7 @@ class Answer:
         munged: The text that it saw.
     """
 
-    completions: tuple[Scored, ...]
+    completions: tuple[Completion, ...]
     munged: str
 
 
@@ -88,7 +72,7 @@ class Provider(Protocol):
 class AttributeCompleter(Protocol):
     """The part of `inference.completer.Completer` that is needed here."""
 
-    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> Sequence[Completed]:
+    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> Sequence[Completion]:
         """Complete the attribute at a cursor just after the dot and the prefix; raises Unsupported."""
 
 
@@ -119,9 +103,7 @@ class ModelProvider:
         munged = munge(question, drop_rest=self.drop_rest)
         at = question.cursor + len(question.prefix.encode())
         found = self.completer.attributes(munged, at, question.prefix)
-        return Answer(
-            tuple(Scored(one.identifier, float(one.score)) for one in found), munged.decode("utf-8", "replace")
-        )
+        return Answer(tuple(found), munged.decode("utf-8", "replace"))
 
 
 def munge(question: Question, *, drop_rest: bool = False) -> bytes:
@@ -141,14 +123,18 @@ def trim_end(source: bytes, cursor: int) -> int:
     Raises:
         DataError: The buffer is too large or too deep to be parsed.
     """
-    from fastnode_ops.analysis.syntax import enclosing_statement, parse
-
     newline = source.find(b"\n", cursor)
     end_of_line = len(source) if newline < 0 else newline
     named = with_name(source, cursor)
-    statement = enclosing_statement(parse(named).node_at(cursor - 1))
+    statement = enclosing_statement(_tree_of(named).node_at(cursor - 1))
     end_of_statement = 0 if statement is None else statement.end - (len(named) - len(source))
     return min(max(end_of_line, end_of_statement), len(source))
+
+
+@lru_cache(maxsize=2)
+def _tree_of(source: bytes) -> Tree:
+    """Parse a buffer; the places of a file are asked about one after the other."""
+    return parse(source)
 
 
 def with_name(source: bytes, cursor: int) -> bytes:
@@ -192,8 +178,8 @@ def ask(provider: Provider, question: Question, max_seconds: float = MAX_SECONDS
     return Asked(Answer(completions, asked.value.munged), "", asked.seconds)
 
 
-def _valid(completions: Sequence[Scored], prefix: str) -> tuple[Scored, ...]:
-    valid: dict[str, Scored] = {}
+def _valid(completions: Sequence[Completion], prefix: str) -> tuple[Completion, ...]:
+    valid: dict[str, Completion] = {}
     for one in completions:
         if one.identifier.startswith(prefix) and one.identifier.isidentifier() and len(valid) < MAX_KEPT_COMPLETIONS:
             valid.setdefault(one.identifier, one)

@@ -27,7 +27,14 @@ from fastnode_ops.validation.fallback import merge_fallback, write_fallback
 from fastnode_ops.validation.popularity import Alphabet, Popularity, SymbolCounts
 from fastnode_ops.validation.providers import MODEL_PROVIDER, AttributeCompleter, ModelProvider, Provider
 from fastnode_ops.validation.ranking import TOP
-from fastnode_ops.validation.report import write_call_reports, write_reports
+from fastnode_ops.validation.report import (
+    CALLS_HTML_NAME,
+    CALLS_JSON_NAME,
+    HTML_NAME,
+    JSON_NAME,
+    write_call_reports,
+    write_reports,
+)
 from fastnode_ops.validation.run_record import Feed, Run, RunResult, count_errors, create_run
 from fastnode_ops.validation.situations import Files, situations_digest, walk_situations
 from ops_common.artifacts import sha256_file
@@ -150,7 +157,8 @@ def validate_attributes(
         )
         _write_attributes(report, judged, outputs)
         if run is not None:
-            run.add_artifact(outputs.reports / "attributes.html")
+            for name in (HTML_NAME, JSON_NAME):
+                run.add_artifact(outputs.reports / name)
             run.finish(_attribute_results(report), {"situations": _feed(report.num_situations, dropped)})
     return report
 
@@ -191,7 +199,8 @@ def validate_calls(
         )
         write_call_reports(report, reports)
         if run is not None:
-            run.add_artifact(reports / "calls.html")
+            for name in (CALLS_HTML_NAME, CALLS_JSON_NAME):
+                run.add_artifact(reports / name)
             named = {name: value for one in report.by_num_args for name, value in one.named().items()}
             results = [RunResult(Name=name, Value=value) for name, value in named.items()]
             run.finish(results, {"calls": _feed(report.num_situations, dropped + judged.failures)})

@@ -23,6 +23,9 @@ MAX_PER_FILE = 5
 MAX_TRIED_PER_FILE = 50
 MAX_BUFFER_BYTES = 300_000
 
+_NO_SYMBOL = "base is no symbol from outside of the file"
+_NO_MEMBERS = "base has no members, as None has none"
+
 
 class Files(Protocol):
     """The part of `corpus.store.Corpus` that is needed here."""
@@ -41,7 +44,7 @@ class Situation:
     Args:
         file_id: The file that it is from.
         question: The whole file, and the byte after the dot; nothing is typed behind it.
-        symbol: Symbol of the base: the first of its values' that is not of this file.
+        symbol: Symbol of the base: that of its first value that is not of this file and has members.
         expected: The identifier that stands there.
         parent_kind: Kind of the syntax node around the attribute expression, e.g. "CallExpr".
     """
@@ -56,7 +59,7 @@ class Situation:
 def walk_situations(
     corpus: Files, symbols: SymbolStore, split: Split, dropped: Counter[str], max_per_file: int = MAX_PER_FILE
 ) -> Iterator[Situation]:
-    """Yield the situations of a split, file by file in the order of their ids' digests.
+    """Yield the situations of a split, file by file in the order of their ids.
 
     Args:
         corpus: Where the files are.
@@ -92,13 +95,19 @@ def situations_of(
             dropped["no identifier behind the dot"] += 1
             continue
         bases = base_symbols(analysis.symbols_of(node.parts["value"]))
-        if not bases:
-            dropped["base is no symbol from outside of the file"] += 1
+        with_members = [base for base in bases if has_members(analysis.symbols, base)]
+        if not with_members:
+            dropped[_NO_MEMBERS if bases else _NO_SYMBOL] += 1
             continue
         question = Question(analysis.source, node.parts["dot"].end)
         parent = "" if node.parent is None else node.parent.kind
-        found.append(Situation(file_id, question, bases[0], expected, parent))
+        found.append(Situation(file_id, question, with_members[0], expected, parent))
     return found
+
+
+def has_members(symbols: SymbolStore, path: str) -> bool:
+    """Say whether something can be completed behind a symbol; names with two underscores do not count."""
+    return any(not name.startswith("__") for name in symbols.children(path))
 
 
 def permuted(nodes: Iterable[Node], source: bytes) -> list[Node]:

@@ -11,10 +11,7 @@ from airflow.sdk import get_current_context, task
 from fastnode_ops.requests import NoRunYet, Plan, plan_continuation, plan_standalone
 from ops_platform import settings
 from ops_platform.requests import resolve_once
-from ops_platform.run_folders import safe_name
-
-STANDALONE_DAG = "pythonexpr_standalone"
-"""The workflow whose runs train new models."""
+from ops_platform.run_folders import STANDALONE_DAG, safe_name
 
 
 @task(task_id="resolve_request", retries=0, multiple_outputs=True)

@@ -103,6 +103,7 @@ def release_steps(request: Any, trained: OpTask) -> None:
         run_dir=run_dir,
         work_dir=work_dir,
         checkout_dir=request["checkout_dir"],
+        corpus_dir=corpus_dir,
         packages_file=request["packages_file"],
         max_recall_drop=request["max_recall_drop"],
         min_margin_over_popularity=request["min_margin_over_popularity"],

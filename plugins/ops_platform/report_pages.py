@@ -1,6 +1,7 @@
 """The reports of runs as pages of the Airflow web server, for people who are logged in and may see the DAG.
 
     /ops/runs/<dag id>/<run id>/reports/evaluation.html
+    /ops/examples/                                        (example_pages.py)
 
 Airflow mounts the application of a plugin without any login, so the check is made here, for every route at once.
 """
@@ -8,14 +9,17 @@ Airflow mounts the application of a plugin without any login, so the check is ma
 from __future__ import annotations
 
 import html
+import json
 import mimetypes
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from fastnode_ops.pipeline_dir import PipelineDir
 from ops_platform import settings
-from ops_platform.run_folders import run_dir
+from ops_platform.run_folders import STANDALONE_DAG, run_dir
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 URL_PREFIX = "/ops"
-EVALUATION_PAGE = "evaluation.html"
+EXAMPLES_PATH = "/examples"
+EVALUATION_PAGE, VALIDATION_PAGE = "evaluation.html", "attributes.html"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -60,11 +65,17 @@ def _build_app() -> FastAPI:
     from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
     from fastapi import Depends, FastAPI, HTTPException
 
+    from ops_platform.example_pages import add_example_pages
+
     app = FastAPI(dependencies=[Depends(get_user)], openapi_url=None, docs_url=None, redoc_url=None)
     may_see_runs = Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN))
     app.add_api_route(
         "/runs/{dag_id}/{run_id}/reports/{file}", _serve_report, dependencies=[may_see_runs], response_model=None
     )
+    may_see_training = Depends(
+        requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN, param_dag_id=STANDALONE_DAG)
+    )
+    add_example_pages(app, EXAMPLES_PATH, [may_see_training])
     app.add_exception_handler(HTTPException, _answer_error)
     return app
 
@@ -72,13 +83,31 @@ def _build_app() -> FastAPI:
 async def _serve_report(dag_id: str, run_id: str, file: str) -> Response:
     from starlette.responses import Response
 
-    path = run_dir(settings.load().runs_root, dag_id, run_id) / "reports" / file
-    if not _FILE_NAME.fullmatch(file) or not path.is_file():
-        text = f"This run has no report {file!r} (yet): it is written by the task evaluate_model."
+    path = _find_report(run_dir(settings.load().runs_root, dag_id, run_id), file)
+    if path is None:
+        text = f"This run has no report {file!r} (yet): it is written by the task that evaluates or validates."
         return _page(404, text)
     kind = mimetypes.guess_type(file)[0] or "application/octet-stream"
     headers = {"Content-Security-Policy": _CONTENT_POLICY, "X-Content-Type-Options": "nosniff"}
     return Response(path.read_bytes(), media_type=kind, headers=headers)
+
+
+def _find_report(folder: Path, file: str) -> Path | None:
+    """A report of a run's own folders; the evaluation of a completion model is its validation of attributes."""
+    if not _FILE_NAME.fullmatch(file):
+        return None
+    names = (file, VALIDATION_PAGE) if file == EVALUATION_PAGE else (file,)
+    places = (folder / "reports", PipelineDir(_work_dir(folder)).reports)
+    return next((place / name for name in names for place in places if (place / name).is_file()), None)
+
+
+def _work_dir(folder: Path) -> Path:
+    """Where a run's model stands: its own folder, or that of the run which it continues."""
+    try:
+        planned = Path(json.loads((folder / "results/resolve_request.record.json").read_bytes())["result"]["work_dir"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder
+    return planned if planned.parent == folder.parent.parent / STANDALONE_DAG else folder
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

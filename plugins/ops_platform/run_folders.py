@@ -6,6 +6,9 @@ import hashlib
 import re
 from pathlib import Path
 
+STANDALONE_DAG = "pythonexpr_standalone"
+"""The workflow whose runs train new completion models; a continuation works in the folder of such a run."""
+
 _MAX_LENGTH = 120
 
 

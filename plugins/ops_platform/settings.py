@@ -99,8 +99,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         nightly_cron=_cron(env.get("OPS_NIGHTLY_CRON", "0 2 * * *"), "OPS_NIGHTLY_CRON"),
         continue_cron=_cron(env.get("OPS_CONTINUE_CRON", ""), "OPS_CONTINUE_CRON"),
         nightly_steps=max(1, int(_number(env, "OPS_NIGHTLY_STEPS", 20_000))),
-        expression_destination=env.get("OPS_EXPRESSION_DESTINATION") or "s3://models",
-        rundb=env.get("OPS_RUNDB") or str(runs_root / "run-db"),
+        expression_destination=_place(root, env.get("OPS_EXPRESSION_DESTINATION") or "s3://models"),
+        rundb=_place(root, env.get("OPS_RUNDB") or str(runs_root / "run-db")),
         checkout=root / (env.get("OPS_CHECKOUT") or state / "product"),
         mode=_mode(env.get("OPS_MODE") or "local"),
         python=env.get("OPS_PYTHON") or sys.executable,
@@ -132,6 +132,11 @@ def child_environment(settings: Settings, extra: Mapping[str, str]) -> dict[str,
     kept = inherited_environment()
     path = os.pathsep.join(part for part in (str(settings.project_root), kept.get("PYTHONPATH", "")) if part)
     return {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra}
+
+
+def _place(root: Path, value: str) -> str:
+    """A place in S3 as it is, a folder from the checkout."""
+    return value if "://" in value else str(root / value)
 
 
 def _mode(value: str) -> str:

@@ -36,8 +36,14 @@ class Pattern:
         return (*self.positional, *self.keywords)
 
     @property
-    def max_args(self) -> int:
+    def max_arguments(self) -> int:
         return len(self.args_by_name)
+
+    def positional_ok(self, position: int) -> bool:
+        return position < len(self.positional)
+
+    def keyword_ok(self, name: str) -> bool:
+        return name in self.args_by_name
 
     def matches(self, num_unnamed: int, keywords: list[str]) -> bool:
         return num_unnamed <= len(self.positional) and all(name in self.args_by_name for name in keywords)

@@ -25,6 +25,9 @@ def test_relative_folders_are_meant_from_the_checkout() -> None:
         Path("/srv/ops/state/data"),
         Path("/mnt/runs"),
     )
+    assert (found.rundb, found.checkout) == ("/mnt/runs/run-db", Path("/srv/ops/state/product"))
+    found = settings.load({"OPS_PROJECT_ROOT": "/srv/ops", "OPS_RUNDB": "db", "OPS_EXPRESSION_DESTINATION": "s3://m/x"})
+    assert (found.rundb, found.expression_destination) == ("/srv/ops/db", "s3://m/x")
 
 
 @pytest.mark.parametrize("text", ["off", "none", "", "OFF"])
@@ -37,6 +40,8 @@ def test_the_nightly_run_can_be_switched_off(text: str) -> None:
     [
         ({"OPS_MODE": "pod"}, "OPS_MODE=pod: this version runs tasks as local processes only"),
         ({"OPS_MODE": "cloud"}, "OPS_MODE=cloud: not a mode"),
+        ({"OPS_CONTINUE_CRON": "weekly"}, "OPS_CONTINUE_CRON=weekly: not a cron expression"),
+        ({"OPS_NIGHTLY_STEPS": "many"}, "OPS_NIGHTLY_STEPS=many: not a number"),
         ({"OPS_NIGHTLY_CRON": "2 am"}, "OPS_NIGHTLY_CRON=2 am: not a cron expression"),
         ({"OPS_AIRFLOW_PORT": "http"}, "OPS_AIRFLOW_PORT=http: not a port"),
         ({"OPS_S3_PORT": "70000"}, "OPS_S3_PORT=70000: not a port"),

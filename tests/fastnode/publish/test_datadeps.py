@@ -16,7 +16,7 @@ import pytest
 
 from fastnode_ops.publish.bundle import Datadeps, DatadepsDiffer, DatadepsMissing, aligned
 from fastnode_ops.publish.datadeps import rebuild_bundle, verify_bundle
-from fastnode_ops.publish.registry import pin_model
+from fastnode_ops.publish.registry import alone_in, pin_model
 from fastnode_ops.publish.upload import upload_out
 from ops_common.errors import ArtifactError, ConfigError, DataError, OpsError
 from ops_common.object_store import ObjectStore
@@ -233,6 +233,12 @@ def test_a_folder_with_something_else_is_not_replaced(product: Path) -> None:
         rebuild_bundle(product)
     assert rebuild_bundle(product, product / "packed").is_changed
     verify_bundle(product, product / "packed")
+
+
+def test_only_one_rebuild_or_pin_at_a_time(product: Path) -> None:
+    with alone_in(product / FOLDER), pytest.raises(ConfigError, match="another pin or rebuild is running"):
+        rebuild_bundle(product)
+    assert rebuild_bundle(product).is_changed
 
 
 def test_alignment() -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from fastnode_ops.pipeline_dir import PipelineDir
+from fastnode_ops.publish.gate import pass_gate
+from fastnode_ops.publish.registry import REGISTRY_FILE, find_registry
 from fastnode_ops.publish_tasks import check_release, pin_model, upload_model
 from fastnode_ops.validation.attribute_report import AttributeReport, write_report_json
+from fastnode_ops.validation.release import ReleaseLimits
 from ops_common.errors import ArtifactError, ConfigError, GateError
 from tests.fastnode.publish.test_publish_tasks import METAINFO
 from tests.fastnode.publish.test_upload import FILES, make_out
@@ -83,3 +86,33 @@ def test_a_pinned_report_that_was_changed_is_not_believed(tmp_path: Path) -> Non
 def test_a_run_that_was_not_validated(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"attributes\.json does not exist"):
         judge(make_run(tmp_path, "run", None), None)
+
+
+@pytest.mark.parametrize("report", [make_report([0], [1], name="old", digest="other"), None])
+def test_a_pinned_model_that_does_not_compare_is_asked_again(tmp_path: Path, report: AttributeReport | None) -> None:
+    checkout = make_product(tmp_path, report)
+    run = make_run(tmp_path, "run", make_report([0, 1], [1, 1]))
+    asked: list[list[str]] = []
+
+    def validate(model: Path, like: AttributeReport, reports: Path) -> AttributeReport:
+        assert (model / "expr_model.frozen.pb").read_bytes() == FILES["serve/expr_model.frozen.pb"]
+        assert like.situations_digest == "same" and reports.parent == run / "tmp"
+        asked.append(sorted(path.name for path in model.iterdir()))
+        return make_report([0, 0], [1, 1], name="pinned")
+
+    registry = find_registry(checkout) / REGISTRY_FILE
+    limits = ReleaseLimits(min_situations=1, min_margin_over_pinned=-0.5)
+    verdict = pass_gate(run, registry, ["json", "os"], limits, validate=validate)
+    assert [check.value for check in verdict.checks if check.name == "margin_over_pinned"] == [-0.5]
+    assert asked == [["attr-fallback.txt", "expr_model.frozen.pb", "metainfo-inference.json"]]
+
+
+def test_a_pinned_model_that_compares_is_not_asked_again(tmp_path: Path) -> None:
+    checkout = make_product(tmp_path, make_report([0], [1], name="old"))
+    run = make_run(tmp_path, "run", make_report([0], [1]))
+    registry = find_registry(checkout) / REGISTRY_FILE
+
+    def validate(model: Path, like: AttributeReport, reports: Path) -> AttributeReport:
+        raise AssertionError("the report of its upload is of the same situations")
+
+    assert pass_gate(run, registry, ["json", "os"], ReleaseLimits(min_situations=1), validate=validate).passed

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastnode_ops.publish.go_source import string_literals
 from fastnode_ops.publish.registry import PinReport, Shard, find_registry, pin_model, read_shards
@@ -227,3 +229,28 @@ def test_literals_of_a_go_file() -> None:
     ]
     for item in string_literals(source, "x.go"):
         assert source[item.start : item.end] == item.text
+
+
+PIECES = st.one_of(
+    st.text("ab /*'`\\\\", max_size=8).map(lambda text: ("//" + text + "\n", None)),
+    st.text("ab /\"'`\n", max_size=8).map(lambda text: ("/*" + text + "*/", None)),
+    st.text("ab /*'`", max_size=8).map(lambda text: (f'"{text}"', text)),
+    st.lists(st.sampled_from(["a", '\\"', "\\\\", "/", "'"]), max_size=6).map(
+        lambda parts: (f'"{"".join(parts)}"', "".join(parts))
+    ),
+    st.text("ab /*'\"\\\n", max_size=8).map(lambda text: (f"`{text}`", text)),
+    st.sampled_from(["'\"'", "'`'", "'\\''", "'\\\\'", "'/'", "x := y / z\n", " ", "{ }\n"]).map(
+        lambda text: (text, None)
+    ),
+)
+
+
+@given(st.lists(PIECES, max_size=12))
+def test_literals_are_those_that_were_put_there(pieces: list[tuple[str, str | None]]) -> None:
+    source = " ".join(text for text, _ in pieces)
+    found = list(string_literals(source, "x.go"))
+    assert [item.text for item in found] == [literal for _, literal in pieces if literal is not None]
+    changed = source
+    for item in reversed(found):
+        changed = changed[: item.start] + "s3://new" + changed[item.end :]
+    assert [item.text for item in string_literals(changed, "x.go")] == ["s3://new"] * len(found)

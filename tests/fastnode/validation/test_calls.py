@@ -10,7 +10,7 @@ from fastnode_ops.symbols.store import SymbolStore
 from fastnode_ops.symbols.symbol import Parameter, ParameterKind
 from fastnode_ops.validation.call_situations import CallArgument, CallSituation, by_parameter, calls_of, walk_calls
 from fastnode_ops.validation.calls import Average, CallMatch, judge_calls, match_call
-from tests.fastnode.validation.toy_world import Folder, OfferedCall, ToyModel
+from tests.fastnode.validation.toy_world import Folder, ToyModel, offered_call
 
 SOURCE = b"""import os
 import json
@@ -115,9 +115,9 @@ def f(a, b):
     os.remove(a)
 """
     offered = [
-        OfferedCall([("", "b"), ("", "b")]),
-        OfferedCall([("src", "a"), ("dst", "b")]),
-        OfferedCall([("", "a"), ("", "")]),
+        offered_call(*[("", "b"), ("", "b")]),
+        offered_call(*[("src", "a"), ("dst", "b")]),
+        offered_call(*[("", "a"), ("", "")]),
     ]
     dropped: Counter[str] = Counter()
     model = ToyModel(calls_offered=offered)

@@ -1,7 +1,6 @@
 """Popularity and situations over the symbols of the standard library, with counts made by hand."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -18,6 +17,7 @@ from fastnode_ops.validation.situations import (
     situations_of,
     walk_situations,
 )
+from tests.fastnode.validation.toy_world import Counts, Folder
 
 SOURCE = b"""import os
 from collections import OrderedDict
@@ -31,17 +31,6 @@ def f(x, flag):
     here.clear()
     return os.path.join(x, os.sep)
 """
-
-
-class Counts:
-    """Counts of canonical paths by context."""
-
-    def __init__(self, **contexts: dict[str, int]) -> None:
-        self._contexts = contexts
-
-    def scores(self, symbols: Sequence[str], context: str, *, canonical: bool) -> Mapping[str, int]:
-        assert canonical
-        return {one: self._contexts[context][one] for one in symbols if one in self._contexts.get(context, {})}
 
 
 @pytest.fixture(scope="module")
@@ -135,25 +124,17 @@ def test_the_choice_is_a_function_of_the_content(symbols: SymbolStore) -> None:
     assert other != first
 
 
-class Folder:
-    """Files in memory."""
-
-    def __init__(self, **files: bytes) -> None:
-        self._files = files
-
-    def files(self, split: str) -> list[str]:
-        assert split == "validation"
-        return sorted(self._files)
-
-    def source(self, file_id: str) -> bytes:
-        return self._files[file_id]
+def test_a_base_without_members_is_left_out(symbols: SymbolStore) -> None:
+    found, dropped = chosen(symbols, b"import os\nx = None\nx.y\nz = None if os else os.path\nz.join\n")
+    assert {(one.symbol, one.expected) for one in found} == {("os", "path"), ("os.path", "join")}
+    assert dropped == {"base has no members, as None has none": 1}
 
 
 def test_files_that_cannot_be_used_are_counted(symbols: SymbolStore) -> None:
-    folder = Folder(a=SOURCE, b=b"#" * (MAX_BUFFER_BYTES + 1), c=b"\xff\xfe", d=b"x = 1\n", e=b"import os\nos.sep\n")
+    folder = Folder(SOURCE, b"#" * (MAX_BUFFER_BYTES + 1), b"\xff\xfe", b"x = 1\n", b"import os\nos.sep\n")
     dropped: Counter[str] = Counter()
     found = list(walk_situations(folder, symbols, "validation", dropped))
-    assert [one.file_id for one in found] == ["a"] * 4 + ["e"]
+    assert [one.file_id for one in found] == ["file-000"] * 4 + ["file-004"]
     assert dropped == {
         "file too large": 1,
         "file cannot be parsed": 1,

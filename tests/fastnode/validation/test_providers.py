@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from fastnode_ops.inference.completions import Completion
 from fastnode_ops.inference.unsupported import Unsupported
 from fastnode_ops.validation.failures import NoAnswer
 from fastnode_ops.validation.providers import (
@@ -12,7 +13,6 @@ from fastnode_ops.validation.providers import (
     Answer,
     ModelProvider,
     Question,
-    Scored,
     ask,
     munge,
     trim_end,
@@ -38,11 +38,11 @@ def at(text: bytes, source: bytes = SOURCE) -> int:
 class Recorder:
     """A completer that keeps what it is asked, and answers as told."""
 
-    def __init__(self, *found: Scored, error: Exception | None = None) -> None:
+    def __init__(self, *found: Completion, error: Exception | None = None) -> None:
         self._found, self._error = found, error
         self.asked: list[tuple[bytes, int, str]] = []
 
-    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> Sequence[Scored]:
+    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> Sequence[Completion]:
         self.asked.append((source, cursor, prefix))
         if self._error is not None:
             raise self._error
@@ -69,11 +69,11 @@ def test_everything_behind_is_cut_for_the_other_view() -> None:
 
 def test_what_is_typed_stays_and_is_passed_on_its_own() -> None:
     source = b"import os\nos.pa + 1\nx = 2\n"
-    model = Recorder(Scored("path", 0.9))
+    model = Recorder(Completion("path", 0.9))
     provider = ModelProvider(model)
     answer = provider.answer(Question(source, at(b"\nos.", source), "pa"))
     assert model.asked == [(b"import os\nos.paGUESS_ME_123\nx = 2\n", at(b"os.pa", source), "pa")]
-    assert answer == Answer((Scored("path", 0.9),), "import os\nos.paGUESS_ME_123\nx = 2\n")
+    assert answer == Answer((Completion("path", 0.9),), "import os\nos.paGUESS_ME_123\nx = 2\n")
 
 
 def test_a_dot_without_a_name_does_not_swallow_the_next_line() -> None:
@@ -94,7 +94,7 @@ def test_names_of_providers() -> None:
     )
 
 
-def asked(*found: Scored, error: Exception | None = None, prefix: str = "", max_seconds: float = 10.0) -> str:
+def asked(*found: Completion, error: Exception | None = None, prefix: str = "", max_seconds: float = 10.0) -> str:
     """What came of a question: the identifiers, or the reason."""
     result = ask(ModelProvider(Recorder(*found, error=error)), Question(b"os.", 3, prefix), max_seconds)
     assert (result.answer is None) == bool(result.reason)
@@ -102,7 +102,7 @@ def asked(*found: Scored, error: Exception | None = None, prefix: str = "", max_
 
 
 def test_what_does_not_fit_is_left_out() -> None:
-    found = [Scored(name, 0.1) for name in ("path", "pa th", "open", "path", "pardir", "1", "", "<b>")]
+    found = [Completion(name, 0.1) for name in ("path", "pa th", "open", "path", "pardir", "1", "", "<b>")]
     assert asked(*found) == "path open pardir"
     assert asked(*found, prefix="pa") == "path pardir"
 
@@ -128,5 +128,5 @@ def test_an_interrupt_is_no_failure_of_a_provider() -> None:
 
 def test_an_empty_list_and_a_late_one_are_failures() -> None:
     assert asked() == "no completion"
-    assert asked(Scored("x", 1.0), prefix="y") == "no completion"
-    assert asked(Scored("x", 1.0), max_seconds=0.0) == "took longer than 0 s"
+    assert asked(Completion("x", 1.0), prefix="y") == "no completion"
+    assert asked(Completion("x", 1.0), max_seconds=0.0) == "took longer than 0 s"

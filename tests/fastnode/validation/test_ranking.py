@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fastnode_ops.validation.providers import Answer, Asked, Scored
+from fastnode_ops.inference.completions import Completion
+from fastnode_ops.validation.providers import Answer, Asked
 from fastnode_ops.validation.ranking import (
     Outcome,
     Recall,
@@ -24,7 +25,7 @@ def failed(reason: str) -> Outcome:
 
 
 def test_the_rank_is_the_index_of_the_expected_identifier() -> None:
-    answer = Answer((Scored("a", 0.5), Scored("b", 0.25), Scored("c", 0.25)), "")
+    answer = Answer((Completion("a", 0.5), Completion("b", 0.25), Completion("c", 0.25)), "")
     assert [outcome(Asked(answer, "", 0.1), name).rank for name in ("a", "c", "d")] == [0, 2, -1]
     assert outcome(Asked(None, "why", 0.1), "a") == failed("why") or outcome(Asked(None, "why", 0.1), "a").has_failed
 

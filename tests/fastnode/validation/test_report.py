@@ -1,11 +1,13 @@
 """The report's forms: figures as text, one self-contained page, hostile names that stay text."""
 
+import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from fastnode_ops.validation.attribute_report import read_report_json
+from fastnode_ops.validation.attribute_report import AttributeReport, read_report_json
 from fastnode_ops.validation.report import render_html, verdict, write_reports
 from ops_common.errors import ArtifactError, DataError
 from tests.fastnode.validation.reports import make_report
@@ -13,6 +15,7 @@ from tests.gematria.inference.pages import Page
 
 pytestmark = pytest.mark.slow  # Matplotlib takes a second a page
 
+ROOT = Path(__file__).parents[3]
 HOSTILE = '<script>alert("1")</script>&'
 
 
@@ -80,6 +83,12 @@ def test_the_json_form_is_the_report(tmp_path: Path) -> None:
     write_reports(report, tmp_path)
     assert read_report_json(tmp_path / "attributes.json") == report
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attributes.html", "attributes.json"]
+
+
+def test_the_schema_is_that_of_the_report() -> None:
+    schema = json.loads((ROOT / "docs/schemas/attributes.schema.json").read_text())
+    assert schema == AttributeReport.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    jsonschema.validate(json.loads(make_report([0, None], [1, 0]).model_dump_json()), schema)
 
 
 def test_what_is_no_report(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from fastnode_ops.validation.runs import (
     validate_calls,
 )
 from ops_common.errors import DataError
-from tests.fastnode.validation.toy_world import Counts, Folder, OfferedCall, ToyModel, ToyResources
+from tests.fastnode.validation.toy_world import Counts, Folder, ToyModel, ToyResources, offered_call
 from tests.gematria.inference.pages import Page
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ def resources(symbols: SymbolStore) -> ToyResources:
 def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = tmp_path_factory.mktemp("serve")
     (folder / "expr_model.frozen.pb").write_bytes(b"model")
-    return LoadedModel("toy", folder, ToyModel(calls_offered=[OfferedCall([("", "x"), ("", "x")])]))
+    return LoadedModel("toy", folder, ToyModel(calls_offered=[offered_call(*[("", "x"), ("", "x")])]))
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_the_run_record(validated: AttributeOutputs) -> None:
     results = {result.Name: result.Value for result in run.info.Results}
     assert results["ggnn-line-attr count"] == 108
     assert results["ggnn-line-attr top-1"] == pytest.approx(12 / 108)
-    assert run.artifacts() == ["attributes.html"]
+    assert run.artifacts() == ["attributes.html", "attributes.json"]
     assert run.info.FeedStats["situations"].Out == 144
 
 

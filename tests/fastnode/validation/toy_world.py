@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fastnode_ops.inference.completions import CallCompletion, CompletedArgument, Completion
 from fastnode_ops.inference.unsupported import Unsupported
 from fastnode_ops.symbols.store import SymbolStore
-from fastnode_ops.validation.providers import Scored
 
 
 class Folder:
@@ -32,11 +32,9 @@ class Counts:
         return {one: self._contexts[context][one] for one in symbols if one in self._contexts.get(context, {})}
 
 
-@dataclass(frozen=True)
-class OfferedCall:
+def offered_call(*arguments: tuple[str, str]) -> CallCompletion:
     """A call that is offered: (keyword, variable) of each argument."""
-
-    arguments: list[tuple[str, str]]
+    return CallCompletion(tuple(CompletedArgument(*argument, 1.0) for argument in arguments), True, 1.0)
 
 
 @dataclass
@@ -44,17 +42,17 @@ class ToyModel:
     """Completes attributes with the same names everywhere but behind `json.`, and calls with the same calls."""
 
     names: Sequence[str] = ("join", "sep", "exists")
-    calls_offered: Sequence[OfferedCall] = ()
+    calls_offered: Sequence[CallCompletion] = ()
     asked: list[bytes] = field(default_factory=list)
 
-    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> list[Scored]:
+    def attributes(self, source: bytes, cursor: int, prefix: str = "") -> list[Completion]:
         self.asked.append(source)
         if source[:cursor].endswith(b"json."):
             raise Unsupported("base is unsupported")
         weights = [2.0**-place for place in range(len(self.names))]
-        return [Scored(name, one / sum(weights)) for name, one in zip(self.names, weights, strict=True)]
+        return [Completion(name, one / sum(weights)) for name, one in zip(self.names, weights, strict=True)]
 
-    def calls(self, source: bytes, cursor: int) -> Sequence[OfferedCall]:
+    def calls(self, source: bytes, cursor: int) -> Sequence[CallCompletion]:
         self.asked.append(source)
         assert source[cursor - 1 : cursor + 1] == b"()"
         return self.calls_offered

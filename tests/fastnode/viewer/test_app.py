@@ -10,9 +10,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from fastnode_ops.inference.completions import Completion
 from fastnode_ops.validation.examples import Example, ExampleCompletion, ProviderOutput, write_example_file
 from fastnode_ops.validation.failures import NoAnswer
-from fastnode_ops.validation.providers import Answer, Question, Scored
+from fastnode_ops.validation.providers import Answer, Question
 from fastnode_ops.viewer.app import MAX_BODY_BYTES, create_app
 from fastnode_ops.viewer.live import LiveCompleter
 from tests.fastnode.viewer.small_collections import MODEL, write_small
@@ -35,7 +36,7 @@ class Fixed:
         self.asked.append(question)
         if not self._identifiers:
             raise NoAnswer("the base is no known symbol")
-        found = tuple(Scored(name, 1 / (2 + place)) for place, name in enumerate(self._identifiers))
+        found = tuple(Completion(name, 1 / (2 + place)) for place, name in enumerate(self._identifiers))
         return Answer(found, question.source.decode())
 
 

@@ -66,10 +66,11 @@ def page(browser: Browser) -> Iterator[Page]:
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("requestfailed", lambda request: problems.append(f"failed: {request.url}"))
+    page.on("requestfailed", lambda request: problems.append(f"{request.failure}: {request.url}"))
     yield page
     context.close()
-    assert problems == []  # also what the content policy refused
+    # what the content policy refused is among them; a page that is left before its icon came is no problem
+    assert [problem for problem in problems if not problem.startswith("net::ERR_ABORTED")] == []
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import typer
 
+from fastnode_ops.inference.completions import Completion
 from fastnode_ops.validation.failures import NoAnswer
-from fastnode_ops.validation.providers import Answer, Question, Scored
+from fastnode_ops.validation.providers import Answer, Question
 from fastnode_ops.viewer.command import viewer_command
 from fastnode_ops.viewer.live import LiveCompleter
 
@@ -22,7 +23,7 @@ class Names:
     def answer(self, question: Question) -> Answer:
         if not self._names:
             raise NoAnswer("the base is <b>no</b> known symbol")
-        found = tuple(Scored(name, 1 / (2 + place)) for place, name in enumerate(self._names))
+        found = tuple(Completion(name, 1 / (2 + place)) for place, name in enumerate(self._names))
         return Answer(found, question.source.decode())
 
 
