@@ -73,8 +73,7 @@ validate_attribute: $(FALLBACK)  ## attribute completions of held-out files besi
 rebuild_curated_examples: $(CURATED)  ## completions of the curated examples
 
 tmp/params/%.txt: FORCE
-	@mkdir -p $(@D)
-	$(file >$@.new,$(PARAMS_$*))
+	@$(shell mkdir -p $(@D))$(file >$@.new,$(PARAMS_$*))
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(CORPUS): tmp/params/corpus.txt | $(VENV)/ready

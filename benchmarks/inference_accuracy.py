@@ -56,7 +56,8 @@ class Accuracy:
         num_claims: Values that we claim where both know some.
         num_confirmed: Of those the ones that jedi has, too.
         num_changed: Expressions left out because their file is another one here.
-        differences: The expressions without a common value, as texts.
+        differences: The expressions for which we claim a value that jedi has not, as texts.
+        unknown: Those that only jedi knows.
     """
 
     num_expressions: int = 0
@@ -66,6 +67,7 @@ class Accuracy:
     num_confirmed: int = 0
     num_changed: int = 0
     differences: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
     @property
     def precision(self) -> float:
@@ -122,7 +124,9 @@ def _count(accuracy: Accuracy, analysis: Analysis, expression: dict[str, Any], s
     if not theirs:
         return
     accuracy.num_expressions += 1
+    where = f"{expression['file']}:{analysis.source[:start].count(10) + 1} {expression['text']!r}"
     if not ours:
+        accuracy.unknown.append(f"{where}: jedi {sorted(theirs)}")
         return
     accuracy.num_known += 1
     accuracy.num_claims += len(ours)
@@ -130,7 +134,6 @@ def _count(accuracy: Accuracy, analysis: Analysis, expression: dict[str, Any], s
     if ours & theirs:
         accuracy.num_agreed += 1
     if ours - theirs:
-        where = f"{expression['file']}:{analysis.source[:start].count(10) + 1} {expression['text']!r}"
         accuracy.differences.append(f"{where}: ours {sorted(ours)}, jedi {sorted(theirs)}")
 
 
@@ -164,7 +167,6 @@ def measure_speed(store: SymbolStore) -> dict[str, float]:
     num_nodes = sum(len(analysis.tree.nodes) for analysis in analyses)
     return {
         "num_files": len(files),
-        "num_expressions": num_expressions,
         "known_share": sum(map(sum, known)) / num_expressions,
         "microseconds_per_node": seconds / num_nodes * 1e6,
     }
@@ -175,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=None, help="JSON file; default: .ops/benchmarks/")
     parser.add_argument(
-        "--differences", action="store_true", help="print the expressions with other values than jedi's"
+        "--differences", action="store_true", help="print where jedi has other values, or alone has any"
     )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
@@ -195,8 +197,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             "num_symbols": report.num_symbols,
             **measure_speed(store),
         }
-    for difference in accuracy.differences if arguments.differences else ():
-        print(difference)
+    for line in [*accuracy.differences, *accuracy.unknown] if arguments.differences else ():
+        print(line)
     write_result("inference_accuracy", values, arguments.output)
     return values
 

@@ -20,6 +20,7 @@ from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.analysis.values import ValueKind
 
 _MAX_CLASSES = 64
+_OBJECT = Term(ValueKind.TYPE, "builtins.object", "builtins.object")
 _FUNCTION = instance("types.FunctionType")
 _CONTEXT_MANAGERS = {
     "contextmanager": "contextlib._GeneratorContextManager",
@@ -80,7 +81,9 @@ class Definitions:
         definition = class_of_method(function) if function is not None else None
         if definition is None or function is None:
             return ()
-        bases = tuple(self.bases(definition)) or (Term(ValueKind.TYPE, "builtins.object", "builtins.object"),)
+        bases = tuple(self.bases(definition))
+        if not bases and not self._is_partial(definition):
+            bases = (_OBJECT,)
         return bases if takes_class(function) else to_instances(bases)
 
     def attribute(self, term: Term, name: str) -> Terms:
@@ -142,8 +145,14 @@ class Definitions:
         stored = [term for term in order.values() if term.node is None]
         search = self._inference.members.store.order
         above = dict.fromkeys(path for term in stored for path in search(term.canonical)[1:])
-        rest = [Term(ValueKind.TYPE, path, path) for path in [*above, "builtins.object"] if path not in order]
-        return [*order.values(), *rest]
+        rest = [Term(ValueKind.TYPE, path, path) for path in above if path not in order and path != _OBJECT.path]
+        is_partial = any(term.node is not None and self._is_partial(term.node) for term in order.values())
+        return [*order.values(), *rest, *([] if is_partial else [_OBJECT])]
+
+    def _is_partial(self, definition: Node) -> bool:
+        """Whether a class has a base that is not known, which may define what `object` does, too."""
+        given = [a for a in definition.parts["arguments"] if a.parts["name"] is None]
+        return len(given) > len(self.bases(definition))
 
     def bases(self, definition: Node) -> list[Term]:
         """Return the known direct bases of a class of the file."""

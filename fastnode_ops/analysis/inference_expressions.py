@@ -67,16 +67,26 @@ def _dotted(inference: Engine, node: Node) -> Terms:
 
 
 def _attribute(inference: Engine, node: Node) -> Terms:
-    return inference.attribute(inference.terms(node.parts["value"]), node.parts["attribute"].text)
+    name = node.parts["attribute"].text
+    if _is_super(node.parts["value"]):
+        found = (inference.attribute((parent,), name) for parent in inference.definitions.parents_around(node))
+        return next((terms for terms in found if terms), ())
+    return inference.attribute(inference.terms(node.parts["value"]), name)
 
 
 def _call(inference: Engine, node: Node) -> Terms:
     function = node.parts["function"]
-    is_super = function.kind == "NameExpr" and function.text == "super" and not node.parts["arguments"]
-    if is_super and (parents := inference.definitions.parents_around(node)):
-        return parents
+    if _is_super(node):
+        return inference.definitions.parents_around(node)[:1]
     terms = inference.terms(function)
     return inference.call(terms, _arguments(inference, node)) if terms else ()
+
+
+def _is_super(node: Node) -> bool:
+    if node.kind != "CallExpr" or node.parts["arguments"]:
+        return False
+    function = node.parts["function"]
+    return bool(function.kind == "NameExpr" and function.text == "super")
 
 
 def _arguments(inference: Engine, node: Node) -> Arguments:
@@ -114,8 +124,10 @@ def _binary(inference: Engine, node: Node) -> Terms:
 
 def _compared(inference: Engine, left: Terms, name: str) -> Terms:
     """Return what a comparison gives: arrays and columns compare element by element, all else gives a `bool`."""
-    found = [inference.operate(term, f"__{name}__", ()) for term in left if term.kind is ValueKind.INSTANCE]
-    return join(found) or (BOOL,)
+    instances = [term for term in left if term.kind is ValueKind.INSTANCE]
+    if not instances:
+        return (BOOL,)
+    return join([inference.operate(term, f"__{name}__", ()) for term in instances])
 
 
 def _unary(inference: Engine, node: Node) -> Terms:

@@ -27,7 +27,6 @@ FILES = (  # specification 2.2
     "out/curated-examples/attr.json",
     "out/tensorboard/smoke",
     "tensorboard/smoke/train_summary",
-    "tensorboard/smoke/validate_summary",
 )
 
 

@@ -304,6 +304,30 @@ def test_classes_of_the_file(symbols: SymbolStore, expression: str, expected: li
     assert inferred(f"{CLASS}\n{expression}", symbols) == expected
 
 
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("class A(dict, Exception):\n    def f(self):\n        super()", [DICT]),
+        ("class A(dict, Exception):\n    def f(self):\n        super().args", [TUPLE]),  # of the second base
+        ("class A:\n    def f(self):\n        super()", ["builtins.object.INSTANCE"]),
+        ("class A(unknown):\n    def f(self):\n        super()", []),
+        ("class A(unknown):\n    def f(self):\n        super().__init__", []),  # may be the base's own
+        ("class A(unknown):\n    def f(self):\n        self.__hash__", []),
+        ("class A:\n    def f(self):\n        self.__hash__", ["builtins.object.__hash__"]),
+        ("class A(dict):\n    @classmethod\n    def f(cls):\n        super()", ["builtins.dict"]),
+    ],
+)
+def test_bases_and_super(symbols: SymbolStore, program: str, expected: list[str]) -> None:
+    assert inferred(program, symbols) == expected
+
+
+def test_a_comparison_gives_what_its_method_gives(symbols: SymbolStore) -> None:
+    program = "class Column:\n    def __eq__(self, other):\n        return {}\nColumn() == 1"
+    assert inferred(program.format("'a = 1'"), symbols) == [STR]
+    assert inferred(program.format("unknown"), symbols) == []
+    assert inferred("class A: pass\nA() == A()", symbols) == [BOOL]
+
+
 def test_enumerations_of_the_file(symbols: SymbolStore) -> None:
     program = "import enum\nclass Color(enum.Enum):\n    RED = 1\n"
     assert inferred(program + "Color.RED", symbols) == ["<Color>.INSTANCE"]

@@ -17,4 +17,4 @@ def test_precision_and_recall_against_jedi(tmp_path: Path) -> None:
         f"{accuracy.num_changed} expressions are in files of other versions: run tests/fastnode/analysis/jedi/remake.py"
     )
     assert accuracy.precision >= 0.95, "\n".join(accuracy.differences)
-    assert accuracy.recall >= 0.75
+    assert accuracy.recall >= 0.72

@@ -1,7 +1,5 @@
 """Completions: the feeds are those of training, the answers are the model's."""
 
-from pathlib import Path
-
 import numpy as np
 import orjson
 import pytest
@@ -234,14 +232,3 @@ def test_where_there_is_no_call_to_complete(world: World, source: str, cursor: i
 def test_a_model_that_answers_no_numbers_is_an_error(world: World) -> None:
     with pytest.raises(DataError, match="not finite"):
         completer(world, {"os.path.join": float("nan")}).attributes(b"import os\nos.path.", 18)
-
-
-@pytest.mark.tf
-def test_a_folder_without_a_model_is_named(tmp_path: Path, world: World) -> None:
-    from types import SimpleNamespace
-
-    from ops_common.errors import ArtifactError
-
-    resources = SimpleNamespace(symbols=world.context.symbols, calls=SimpleNamespace(pattern=PATTERNS.get))
-    with pytest.raises(ArtifactError, match="metainfo-inference"):
-        Completer.load(tmp_path, resources)
