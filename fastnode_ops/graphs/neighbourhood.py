@@ -1,47 +1,17 @@
-"""What is kept of a program around a site, in numbers (specification 6.10 and 7.10).
-
-`Neighbourhood` prunes the program to the nodes within some hops of a start set and numbers them; `split` takes the site
-and its candidates out into the expansion graph. Training and completions both come through here.
-"""
+"""What is kept of a program around a site: the nodes within some hops of a start set, numbered (specification 6.10)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.nodes import Node, is_terminal
 from fastnode_ops.analysis.scopes import Variable
-from fastnode_ops.graphs.features import literal_of, types_of
 from fastnode_ops.graphs.program import GraphNode, Made, ProgramGraph, order_of
-from fastnode_ops.graphs.vocabulary import Vocabulary
-
-Pairs = npt.NDArray[np.int32]
-Edges = dict[str, Pairs]
-"""Per edge key the pairs (from, to), sorted. int32 [E, 2]."""
-
-Rows = list[list[int]]
-_NO_PAIRS = np.zeros((0, 2), np.int32)
 
 
 class TooManyNodes(Exception):
     """The neighbourhood has more nodes than a graph may have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What stands in the place of a node's own features.
-
-    Args:
-        literals: Literals by node.
-        types: Type strings by node.
-    """
-
-    literals: Mapping[GraphNode, str] = field(default_factory=dict)
-    types: Mapping[GraphNode, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,116 +131,3 @@ def _flow_edges(graph: ProgramGraph, nodes: list[GraphNode], numbers: dict[Graph
             if first in numbers and second in numbers:
                 pairs.append((numbers[first], numbers[second]))
     return pairs
-
-
-@dataclass(frozen=True, slots=True)
-class SplitGraph:
-    """A context graph without the site, and the expansion graph with it; all numbers are this sample's own.
-
-    Args:
-        subtokens: Rows of the subtoken table per context node.
-        types: Rows of the type table per context node.
-        edges: Edges of the context graph.
-        expansion_edges: Edges of the expansion graph.
-        context_nodes: Context nodes in the expansion graph; those have the numbers 0, 1, ... there.
-        lookup_subtokens: Rows per node that only the expansion graph has; numbered after the context nodes.
-        lookup_types: Likewise for types.
-        expansion_numbers: Number in the expansion graph of each node that was asked for.
-    """
-
-    subtokens: Rows
-    types: Rows
-    edges: Edges
-    expansion_edges: Edges
-    context_nodes: list[int]
-    lookup_subtokens: Rows
-    lookup_types: Rows
-    expansion_numbers: dict[GraphNode, int]
-
-
-def split(
-    kept: Neighbourhood,
-    graph: ProgramGraph,
-    vocabulary: Vocabulary,
-    *,
-    only_in_expansion: Sequence[GraphNode],
-    wanted: Sequence[GraphNode],
-    marks: Marks,
-) -> SplitGraph:
-    """Take the site and its candidates out of the context graph (specification 7.10; a source is listed once, D22).
-
-    Args:
-        kept: The neighbourhood.
-        graph: The program.
-        vocabulary: Rows of words.
-        only_in_expansion: The site first, then its candidates.
-        wanted: Context nodes that the decoder reads, in order, without repetitions.
-        marks: Features that replace a node's own.
-    """
-    taken = set(only_in_expansion)
-    context = [node for node in kept.nodes if node not in taken]
-    renumbered = np.full(len(kept.nodes), -1, np.int32)
-    renumbered[[kept.numbers[node] for node in context]] = np.arange(len(context), dtype=np.int32)
-    edges, into = _parted(kept, renumbered)
-
-    numbers = {kept.numbers[node]: place for place, node in enumerate(wanted)}
-    for pairs in into.values():
-        for source, _ in pairs:
-            if renumbered[source] >= 0 and source not in numbers:
-                numbers[source] = len(numbers)
-    context_nodes = [int(renumbered[old]) for old in numbers]
-    for node in only_in_expansion:
-        numbers[kept.numbers[node]] = len(numbers)
-    expansion_edges = {
-        f"{name}_forward": _sorted(np.asarray([(numbers[a], numbers[b]) for a, b in pairs], np.int32).reshape(-1, 2))
-        for name, pairs in into.items()
-    }
-    features = _Features(graph.analysis, vocabulary, marks)
-    return SplitGraph(
-        subtokens=features.subtokens(context),
-        types=features.types(context),
-        edges=edges,
-        expansion_edges=expansion_edges,
-        context_nodes=context_nodes,
-        lookup_subtokens=features.subtokens(only_in_expansion),
-        lookup_types=features.types(only_in_expansion),
-        expansion_numbers={node: numbers[kept.numbers[node]] for node in (*wanted, *only_in_expansion)},
-    )
-
-
-def _parted(kept: Neighbourhood, renumbered: npt.NDArray[np.int32]) -> tuple[Edges, dict[str, list[tuple[int, int]]]]:
-    """Part the edges: those of the context graph, and the forward ones that end in a node that was taken out."""
-    is_taken = renumbered < 0
-    edges: Edges = {}
-    into: dict[str, list[tuple[int, int]]] = {}
-    for name, pairs in kept.forward.items():
-        array = np.asarray(pairs, np.int32).reshape(-1, 2)
-        ahead = renumbered[array[~is_taken[array].any(axis=1)]]
-        edges[f"{name}_forward"] = _sorted(ahead)
-        if name != "scope":  # a reference feeds its scope node; nothing flows back
-            edges[f"{name}_backward"] = _sorted(ahead[:, ::-1])
-            into[name] = [(int(a), int(b)) for a, b in array[is_taken[array[:, 1]]]]
-    return edges, into
-
-
-@dataclass(frozen=True, slots=True)
-class _Features:
-    """Rows of nodes, with marks in the place of a node's own features."""
-
-    analysis: Analysis
-    vocabulary: Vocabulary
-    marks: Marks
-
-    def subtokens(self, nodes: Sequence[GraphNode]) -> Rows:
-        given = self.marks.literals
-        return [self.vocabulary.literal_rows(given.get(node) or literal_of(node)) for node in nodes]
-
-    def types(self, nodes: Sequence[GraphNode]) -> Rows:
-        given = self.marks.types
-        return [self.vocabulary.type_rows(given.get(node) or types_of(node, self.analysis)) for node in nodes]
-
-
-def _sorted(pairs: Pairs) -> Pairs:
-    if not len(pairs):
-        return _NO_PAIRS
-    return np.ascontiguousarray(pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))])

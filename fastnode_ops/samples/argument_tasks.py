@@ -16,7 +16,7 @@ from fastnode_ops.analysis.markers import (
     UNKNOWN_TYPE,
 )
 from fastnode_ops.analysis.nodes import Node, enclosing_statement
-from fastnode_ops.graphs.neighbourhood import SplitGraph
+from fastnode_ops.graphs.expansion import SplitGraph
 from fastnode_ops.samples.production_sites import production_feed
 from fastnode_ops.samples.sample import (
     GraphSample,

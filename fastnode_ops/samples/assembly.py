@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastnode_ops.config import EDGE_TYPES
-from fastnode_ops.graphs.neighbourhood import Edges
+from fastnode_ops.graphs.expansion import Edges
 from fastnode_ops.samples.batch import (
     ContextGraph,
     ExpansionGraph,

@@ -8,7 +8,7 @@ from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.markers import INFER_ATTR
 from fastnode_ops.analysis.nodes import Node, Token, enclosing_statement
 from fastnode_ops.analysis.symbols_at import members_at
-from fastnode_ops.graphs.neighbourhood import SplitGraph
+from fastnode_ops.graphs.expansion import SplitGraph
 from fastnode_ops.samples.metainfo import production_id
 from fastnode_ops.samples.production_sites import production_feed
 from fastnode_ops.samples.sample import (

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.nodes import Node, Token
+from fastnode_ops.analysis.scopes import Variable
 from fastnode_ops.graphs.context_tokens import context_tokens
-from fastnode_ops.graphs.neighbourhood import Marks, SplitGraph, TooManyNodes, neighbourhood, split
+from fastnode_ops.graphs.expansion import Marks, SplitGraph, split
+from fastnode_ops.graphs.neighbourhood import TooManyNodes, neighbourhood
 from fastnode_ops.graphs.program import GraphNode, Made, ProgramGraph
 from fastnode_ops.graphs.scope import ScopeFilter, variables_in_scope
 from fastnode_ops.samples.sample import ProductionFeed, Rejected, SampleContext
@@ -43,6 +45,20 @@ def production_feed(
     variables = variables_in_scope(analysis, at, scope)
     if not variables:
         raise Rejected("no_variable_in_scope")
+    types: dict[GraphNode, tuple[str, ...]] = {node: (marker,) for node in also_marked}
+    types[site] = tuple(site_types) or (marker,)
+    return _around(analysis, site, variables, targets, Marks({site: marker}, types), context)
+
+
+def _around(
+    analysis: Analysis,
+    site: Node | Token,
+    variables: Sequence[Variable],
+    targets: list[int],
+    marks: Marks,
+    context: SampleContext,
+) -> tuple[SplitGraph, ProductionFeed]:
+    """Keep what is near the site, the variables in scope and the context tokens, and split it."""
     graph = ProgramGraph(analysis)
     scope_nodes = [Made("scope", variable) for variable in variables]
     words = context_tokens(graph, site, context.graph.max_context_tokens)
@@ -50,22 +66,20 @@ def production_feed(
     try:
         kept = neighbourhood(
             graph,
-            [site, *also_marked, *words, *references],
+            [*marks.types, *words, *references],
             max_hops=context.graph.max_hops,
             max_nodes=context.graph.max_nodes,
             scope_nodes=scope_nodes,
         )
     except TooManyNodes:
         raise Rejected("too_many_nodes") from None
-    types: dict[GraphNode, tuple[str, ...]] = {node: (marker,) for node in also_marked}
-    types[site] = tuple(site_types) or (marker,)
     parts = split(
         kept,
         graph,
         context.vocabulary,
         only_in_expansion=[site],
         wanted=[*scope_nodes, *words],
-        marks=Marks({site: marker}, types),
+        marks=marks,
     )
     numbers = parts.expansion_numbers
     scope_numbers, word_numbers = [numbers[node] for node in scope_nodes], [numbers[node] for node in words]

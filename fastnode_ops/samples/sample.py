@@ -11,7 +11,7 @@ import numpy as np
 from fastnode_ops.analysis.analysis import Analysis, analyse
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.config import GraphConfig, TaskName
-from fastnode_ops.graphs.neighbourhood import SplitGraph
+from fastnode_ops.graphs.expansion import SplitGraph
 from fastnode_ops.graphs.vocabulary import Vocabulary
 from fastnode_ops.samples.metainfo import ProductionIndex, production_id
 from fastnode_ops.symbols.store import SymbolStore

@@ -128,6 +128,7 @@ class SessionClient:
     Args:
         url: Where the server answers.
         request: What to draw; its `start_step` is the first step to be read.
+        metainfo_digest: The metainfo that the request was made from; a feed says so to who trains with it.
         corpus_digest: The corpus that the request was made for; another one is refused. Empty: any.
         ping_seconds: How often to tell the server that we are still there.
         client: Sends the requests; made for the URL by default.
@@ -142,12 +143,14 @@ class SessionClient:
         url: str,
         request: SessionRequest,
         *,
+        metainfo_digest: str = "",
         corpus_digest: str = "",
         ping_seconds: float = PING_SECONDS,
         client: ServerClient | None = None,
     ) -> None:
         self._client = client or ServerClient(url)
         self._request = request
+        self._metainfo_digest = metainfo_digest
         self._corpus_digest = corpus_digest
         self._session = 0
         self._batches: deque[TrainingBatch] = deque()
@@ -163,6 +166,11 @@ class SessionClient:
             self.close()
             raise
         self._pinger.start()
+
+    @property
+    def metainfo_digest(self) -> str:
+        """Digest of the metainfo that the batches are made with."""
+        return self._metainfo_digest
 
     def batch(self, step: int) -> TrainingBatch:
         """Return the batch of a step. Steps read in order are there already; others are asked for.

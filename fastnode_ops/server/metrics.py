@@ -33,6 +33,31 @@ DURATIONS: tuple[tuple[str, str], ...] = (
 COUNTS: tuple[tuple[str, str], ...] = ((SAMPLES, "graphs per infer-expr sample"),)
 
 
+class Stopwatch:
+    """Durations in a worker process, until they are sent to the server."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[str, str], list[float]] = {}
+
+    def add(self, section: str, name: str, seconds: float) -> None:
+        """Record a duration."""
+        self._seconds.setdefault((section, name), []).append(seconds)
+
+    @contextmanager
+    def timed(self, section: str, name: str) -> Iterator[None]:
+        """Record how long the body takes."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(section, name, time.perf_counter() - started)
+
+    def take(self) -> dict[tuple[str, str], list[float]]:
+        """Return what was recorded since the last time."""
+        taken, self._seconds = self._seconds, {}
+        return taken
+
+
 class Metrics:
     """The last 500 values of each metric, from any thread. Every event is recorded; the reference records a quarter."""
 

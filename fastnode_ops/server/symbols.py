@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 from pydantic import BaseModel, Field
@@ -166,7 +166,7 @@ class SymbolAnswers:
     def _text(self, file_id: str) -> str | None:
         try:
             return self._corpus.source(file_id).decode("utf-8", "replace")
-        except (KeyError, LookupError):
+        except KeyError:
             return None
 
 
@@ -189,9 +189,9 @@ def page(files: Sequence[str], request: SymbolRequest) -> list[str]:
     return list(files[request.offset : request.offset + (request.limit or DEFAULT_LIMIT)])
 
 
-def package_scores(names: Iterable[str], scores: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return the packages with a count, most frequent first."""
-    counted = [{"name": name, "score": scores[name]} for name in names if scores.get(name, 0) > 0]
+def package_scores(imports: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return packages with the number of their imports, most frequent first."""
+    counted = [{"name": name, "score": count} for name, count in imports.items() if count > 0]
     return sorted(counted, key=lambda package: (-package["score"], package["name"]))
 
 

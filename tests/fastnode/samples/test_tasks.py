@@ -277,7 +277,7 @@ def test_a_graph_may_be_too_large(symbols: SymbolStore) -> None:
     assert reason(small, "attr", "import os\nx = 1\nos.sep\ny = x\n", "os.sep") == "too_many_nodes"
 
 
-FILES = [path for path in sorted(Path(os.__file__).parent.glob("*.py")) if 2_000 < path.stat().st_size < 25_000][::9]
+FILES = [path for path in sorted(Path(os.__file__).parent.glob("*.py")) if 2_000 < path.stat().st_size < 25_000][::14]
 ATTRIBUTES = ("os.path.join", "builtins.str.join", "builtins.list.append", "sys.stderr", "builtins.dict.get")
 JOBS = (
     [(task, name, {}) for task in ("call", "arg_type", "kwarg_name") for name in PATTERNS]
@@ -315,7 +315,7 @@ def test_samples_of_real_files_pass_all_checks(world: World, real_samples: list[
         "kwarg_name",
         "arg_placeholder",
     }
-    assert len(real_samples) > 60
+    assert len(real_samples) > 40
     for first in range(0, len(real_samples), 40):
         check_batch(assemble(real_samples[first : first + 40]), vocabulary_sizes(world))
 
