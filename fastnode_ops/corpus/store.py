@@ -66,6 +66,10 @@ class Corpus:
             rows = self._connections.rows("SELECT id FROM file WHERE split = ? ORDER BY id", split)
         return [row[0] for row in rows]
 
+    def larger_than(self, num_bytes: int) -> frozenset[str]:
+        """Return the ids of the files of more than so many bytes."""
+        return frozenset(row[0] for row in self._connections.rows("SELECT id FROM file WHERE num_bytes > ?", num_bytes))
+
     def split_of(self, file_id: str) -> Split:
         """Return the split of a file; KeyError when there is no such file."""
         found = self._row(file_id, "split")

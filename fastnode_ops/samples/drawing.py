@@ -10,7 +10,7 @@ import hashlib
 import math
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
@@ -90,6 +90,7 @@ class SymbolFiles:
         partition: Which share of the permuted files to use.
         split: Files of which split.
         limit: How many files of the permuted list are looked at.
+        unusable: Files that are never used, because they are too large.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class SymbolFiles:
         partition: Partition,
         split: Split,
         limit: int,
+        unusable: Collection[str] = (),
     ) -> None:
         self._index = index
         self._canonical_path = canonical_path
@@ -108,6 +110,7 @@ class SymbolFiles:
         self._partition = partition
         self._split = split
         self._limit = limit
+        self._unusable = frozenset(unusable)
         self._cache: OrderedDict[tuple[str, bool, str], bytes] = OrderedDict()
         self._num_cached = 0
 
@@ -134,7 +137,8 @@ class SymbolFiles:
 
     def _look_up(self, entry: Entry, context: str) -> bytes:
         symbol = self._canonical_path(entry.symbol) if entry.canonicalize else entry.symbol
-        files = self._index.files(symbol, context, canonical=entry.canonicalize, split=self._split)
+        found = self._index.files(symbol, context, canonical=entry.canonicalize, split=self._split)
+        files = [file_id for file_id in found if file_id not in self._unusable]
         order = rng(self._seed, "files", symbol, context).permutation(len(files))[: self._limit]
         low, high = (int(len(order) * bound) for bound in (self._partition.low, self._partition.high))
         return b"".join(bytes.fromhex(files[place]) for place in order[low:high])

@@ -5,6 +5,7 @@ For every slot of the batch symbols and files are drawn until one gives a sample
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -79,6 +80,7 @@ class SampleMaker:
         self._max_file_bytes = graph.max_file_bytes
         self._edge_types = tuple(request.config.edge_set)
         self._counts = {task: count for task, count in request.expr.counts().items() if count}
+        self._keyword_patterns: dict[str, re.Pattern[bytes]] = {}
         self._context = SampleContext(
             symbols=resources.symbols,
             patterns=resources.calls.pattern,
@@ -96,6 +98,7 @@ class SampleMaker:
             partition=request.partition,
             split=request.split,
             limit=samples.max_files_per_symbol,
+            unusable=resources.corpus.larger_than(graph.max_file_bytes),
         )
         self._feeders = {
             task: Feeder(task, request.expr.task(task).symbols, files, request.random_seed) for task in self._counts
@@ -133,6 +136,8 @@ class SampleMaker:
             try:
                 draw = self._draw(task, step, slot, attempt)
                 source = self._source(draw.file_id)
+                if task == "kwarg_name" and not self._has_keyword(draw.entry.symbol, source):
+                    raise Rejected("no_site")
                 num_bytes += len(source)
                 if num_bytes > MAX_SLOT_FILES * self._max_file_bytes:
                     raise Rejected("too_much_work")
@@ -157,9 +162,15 @@ class SampleMaker:
         except KeyError:
             raise Rejected("file_missing") from None
         self._observe("fetch source", time.perf_counter() - started)
-        if len(source) > self._max_file_bytes:
-            raise Rejected("file_too_large")
         return source
+
+    def _has_keyword(self, function: str, source: bytes) -> bool:
+        """Say whether a text may pass one of a function's keywords: most do not, and to parse them takes longer."""
+        pattern = self._keyword_patterns.get(function)
+        if pattern is None:
+            names = b"|".join(re.escape(name.encode()) for name in self._context.keywords.get(function, ()))
+            pattern = self._keyword_patterns[function] = re.compile(rb"\b(?:" + names + rb")\s*=")
+        return pattern.search(source) is not None
 
     def _sample(self, task: TaskName, slot: int, draw: Draw, source: bytes) -> GraphSample:
         started = time.perf_counter()

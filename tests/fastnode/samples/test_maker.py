@@ -1,0 +1,171 @@
+"""Training batches of a real corpus (specification 5.5, 5.6, 20.5)."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from fastnode_ops.config import EDGE_TYPES, TASKS, SampleConfig
+from fastnode_ops.samples import maker as maker_module
+from fastnode_ops.samples.drawing import Feeder, SymbolFiles
+from fastnode_ops.samples.maker import MadeBatch, SampleMaker
+from fastnode_ops.samples.metainfo import MetaInfo, ProductionIndex, production_id
+from fastnode_ops.samples.originals import Originals
+from fastnode_ops.samples.request import Partition, SessionRequest, TaskRequest, session_request
+from fastnode_ops.statistics.resources import Resources, open_resources
+from ops_common.errors import DataError
+
+NUM_STEPS = 3
+
+
+@pytest.fixture(scope="module")
+def resources(corpus_dir: Path) -> Resources:
+    return open_resources(corpus_dir)
+
+
+@pytest.fixture(scope="module")
+def request_(metainfo: MetaInfo) -> SessionRequest:
+    return session_request(metainfo, SampleConfig(max_samples=12), seed=7, num_batches=1)
+
+
+@pytest.fixture(scope="module")
+def made(resources: Resources, request_: SessionRequest) -> list[MadeBatch]:
+    maker = SampleMaker(resources, request_)
+    return [maker.make(step) for step in range(NUM_STEPS)]
+
+
+def written(made: MadeBatch) -> bytes:
+    return orjson.dumps([made.batch.to_json(), made.drops], option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def only(request: SessionRequest, **weights: float) -> SessionRequest:
+    """The request with some tasks only; the others have no symbols at all."""
+    tasks: dict[str, Any] = {}
+    for task in TASKS:
+        part = request.expr.task(task)
+        if task in weights:
+            tasks[task] = part.model_copy(update={"batch_proportion": weights[task]})
+        else:
+            tasks[task] = type(part)() if task in ("attr", "kwarg_name") else TaskRequest()
+    return request.model_copy(update={"expr": request.expr.model_copy(update={**tasks, "max_samples": 6})})
+
+
+def test_a_step_depends_on_nothing_but_its_number(
+    resources: Resources, request_: SessionRequest, made: list[MadeBatch]
+) -> None:
+    backwards = SampleMaker(resources, request_, originals=Originals(resources.corpus, resources.symbols, 0))
+    again = {step: backwards.make(step) for step in reversed(range(NUM_STEPS))}
+    assert [written(again[step]) for step in range(NUM_STEPS)] == [written(one) for one in made]
+    assert len({written(one) for one in made}) == NUM_STEPS
+
+
+def test_another_seed_gives_other_batches(
+    resources: Resources, request_: SessionRequest, made: list[MadeBatch]
+) -> None:
+    other = SampleMaker(resources, request_.model_copy(update={"random_seed": 8}))
+    assert written(other.make(0)) != written(made[0])
+
+
+def test_batches_have_their_nominal_size(made: list[MadeBatch]) -> None:
+    for one in made:
+        found = Counter([*one.batch.infer_name.tasks, *one.batch.infer_production.tasks])
+        given_up = {task: one.drops.get(f"{task}: slot_given_up", 0) for task in TASKS}
+        wanted = dict(zip(TASKS, (2, 2, 1, 2, 2, 5)))
+        assert {task: found[task] + given_up[task] for task in TASKS} == wanted
+        assert sum(given_up.values()) <= 1
+        assert one.batch.num_samples == found.total()
+
+
+def test_what_was_dropped_is_counted_by_task_and_reason(made: list[MadeBatch]) -> None:
+    assert sum(one.drops.get("kwarg_name: no_site", 0) for one in made) > 0
+    for one in made:
+        assert list(one.drops) == sorted(one.drops)
+        assert {reason.partition(": ")[0] for reason in one.drops} <= set(TASKS)
+
+
+def test_the_classes_of_arg_placeholder_take_turns(
+    resources: Resources, request_: SessionRequest, made: list[MadeBatch]
+) -> None:
+    rows = {}
+    for function in request_.expr.arg_placeholder.symbols:
+        pattern = resources.calls.pattern(function)
+        for name in pattern.argument_names if pattern else ():
+            for kind in ("placeholder", "no_placeholder"):
+                id_string = f"choose_arg_placeholder:{function}:{name}:{kind}"
+                row = request_.production_index.indices.get(str(production_id(id_string)))
+                if row is not None:
+                    rows[row] = kind
+    for one in made:
+        production = one.batch.infer_production
+        labels = [int(production.decoder_targets.indices[label]) for label in production.labels]
+        kinds = Counter(rows[row] for row, task in zip(labels, production.tasks) if task == "arg_placeholder")
+        given_up = one.drops.get("arg_placeholder: slot_given_up", 0)
+        assert 3 - given_up <= kinds["placeholder"] <= 3  # of 5 slots those with even numbers
+        assert 2 - given_up <= kinds["no_placeholder"] <= 2
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_can_be_drawn_alone(resources: Resources, request_: SessionRequest, task: str) -> None:
+    # D14, D15: a task of proportion 0 is not needed, and needs no symbols
+    made = SampleMaker(resources, only(request_, **{task: 1.0})).make(0)
+    assert set(made.batch.infer_name.tasks) | set(made.batch.infer_production.tasks) == {task}
+
+
+def test_a_task_without_symbols_is_an_error(resources: Resources, request_: SessionRequest) -> None:
+    wrong = only(request_, attr=1.0)
+    expr = wrong.expr.model_copy(update={"call": TaskRequest(batch_proportion=1.0)})
+    with pytest.raises(DataError, match="task call: there is no symbol with a weight above 0"):
+        SampleMaker(resources, wrong.model_copy(update={"expr": expr}))
+
+
+def test_only_the_edges_that_were_asked_for_are_there(resources: Resources, request_: SessionRequest) -> None:
+    config = request_.config.model_copy(update={"edge_set": ["ast_child", "scope"]})
+    some = SampleMaker(resources, only(request_.model_copy(update={"config": config}), arg_type=1.0)).make(0)
+    every = SampleMaker(resources, only(request_, arg_type=1.0)).make(0)
+
+    def types(made: MadeBatch) -> set[str]:
+        return {name.rpartition("_")[0] for name, pairs in made.batch.context_graph.edges.items() if len(pairs)}
+
+    assert types(every) == set(EDGE_TYPES)
+    assert types(some) == {"ast_child", "scope"}
+
+
+def test_a_step_of_which_nothing_comes_is_an_error_that_says_why(
+    resources: Resources, request_: SessionRequest
+) -> None:
+    nothing = only(request_, attr=1.0).model_copy(update={"production_index": ProductionIndex(indices={"1": 0})})
+    with pytest.raises(DataError, match=r"step 5: not one graph sample could be made \(attr: no_") as caught:
+        SampleMaker(resources, nothing).make(5)
+    assert "metainfo.json" in caught.value.hint
+
+
+def test_the_work_of_a_slot_is_bounded(
+    resources: Resources, request_: SessionRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maker_module, "MAX_SLOT_FILES", 0)
+    with pytest.raises(DataError, match="attr: too_much_work x 6, attr: slot_given_up x 6"):
+        SampleMaker(resources, only(request_, attr=1.0)).make(0)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_files_come_from_the_split_and_are_not_too_large(
+    resources: Resources, request_: SessionRequest, split: str
+) -> None:
+    too_large = resources.corpus.larger_than(30_000)
+    assert too_large
+    files = SymbolFiles(
+        resources.index,
+        lambda path: path,
+        seed=1,
+        partition=Partition(),
+        split=split,  # type: ignore[arg-type]
+        limit=5_000,
+        unusable=too_large,
+    )
+    feeder = Feeder("attr_base", request_.expr.attr_base.symbols, files, 1)
+    drawn = [feeder.draw(step, 0, 0) for step in range(100)]
+    found = {draw.file_id for draw in drawn if draw is not None}
+    assert {resources.corpus.split_of(file_id) for file_id in found} == {split}
+    assert max(len(resources.corpus.source(file_id)) for file_id in found) <= 30_000
