@@ -106,7 +106,7 @@ $(CURATED): $(FALLBACK) config/fastnode/curated-examples/attr.json
 	$(FASTNODE) rebuild-curated-examples --work-dir . --corpus-dir $(CORPUS_DIR)
 
 upload: $(VENV)/ready  ## out/ to UPLOAD_ROOT/<time>, with a manifest, read back
-	$(FASTNODE) upload-model --work-dir . --destination $(UPLOAD_ROOT)/%t
+	$(FASTNODE) upload-model --work-dir . --destination $(UPLOAD_ROOT)/%t --model-name $(MODEL_NAME)
 
 pin: $(VENV)/ready  ## make the uploaded model the one of the product in CHECKOUT
 	$(FASTNODE) pin-model --work-dir . --checkout-dir '$(CHECKOUT)'

@@ -25,6 +25,7 @@ The steps of a run, in order; those of the graph data server and of the release 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -102,10 +103,16 @@ def build_metainfo(*, work_dir: str, corpus_dir: str, packages_file: str = "", s
 
     resources = open_resources(Path(corpus_dir))
     packages = choose_packages(resources, Path(packages_file) if packages_file else None)
-    metainfo = build(resources, packages=packages, scores=_scores(server, Path(corpus_dir)))
+    dropped: Counter[str] = Counter()
+    metainfo = build(resources, packages=packages, scores=_scores(server, Path(corpus_dir)), dropped=dropped)
     place = PipelineDir(Path(work_dir))
     metainfo.write(place.metainfo)
-    return {"metainfo": str(place.metainfo), "digest": metainfo.digest, **asdict(count_metainfo(metainfo, packages))}
+    return {
+        "metainfo": str(place.metainfo),
+        "digest": metainfo.digest,
+        **asdict(count_metainfo(metainfo, packages)),
+        **{f"num_dropped_{reason}": count for reason, count in sorted(dropped.items())},
+    }
 
 
 def train_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastnode_ops.analysis.inference_engine import Engine
 from fastnode_ops.analysis.inference_members import Members
 from fastnode_ops.analysis.inference_signatures import Arguments, bind, choose
-from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join, to_instances
+from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join, to_instances, to_types
 from fastnode_ops.analysis.values import ValueKind
 from fastnode_ops.symbols.forms import CALLABLE, ITERATED, RECEIVER, TYPE, Form, Forms, SignatureForm
 from fastnode_ops.symbols.store import Entry
@@ -28,12 +28,7 @@ def call_function(engine: Engine, term: Term, arguments: Arguments) -> Terms:
 def call_type(engine: Engine, term: Term, arguments: Arguments) -> Terms:
     """Return the instance that calling a type of the store gives, with the type arguments that follow from the call."""
     if term.canonical == TYPE and len(arguments.positional) == 1:
-        found = arguments.positional[0].terms()
-        return tuple(
-            Term(ValueKind.TYPE, t.path, t.canonical, t.arguments, t.node)
-            for t in found
-            if t.kind is ValueKind.INSTANCE
-        )
+        return to_types(arguments.positional[0].terms())
     made = Term(ValueKind.INSTANCE, term.path, term.canonical, term.arguments)
     store = engine.members.store
     entry = store.entry(term.canonical)

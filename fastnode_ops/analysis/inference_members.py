@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join
+from fastnode_ops.analysis.inference_terms import Term, Terms, instance, join, to_types
 from fastnode_ops.analysis.values import ValueKind
 from fastnode_ops.symbols.forms import ITERATED, RECEIVER, TUPLE, TYPE, Form, Forms
 from fastnode_ops.symbols.special_types import MARKERS
@@ -146,11 +146,7 @@ class Members:
             return environment.get(form.path) or self._limit(form)
         arguments = tuple(self.instantiate(argument, environment, receiver) for argument in form.arguments)
         if form.path == TYPE:
-            return tuple(
-                Term(ValueKind.TYPE, term.path, term.canonical, term.arguments, term.node)
-                for term in arguments[0]
-                if term.kind is ValueKind.INSTANCE
-            )
+            return to_types(arguments[0])
         return (instance(form.path, *arguments),)
 
     def _limit(self, form: Form) -> Terms:

@@ -116,15 +116,21 @@ def _walk(source: Source) -> Iterator[Found]:
         visited.add((status.st_dev, status.st_ino))
         folders = []
         for entry in entries:
-            if entry.is_dir():
-                if entry.name not in _SKIPPED_FOLDERS:
-                    if entry.is_symlink() and not entry.resolve().is_relative_to(root):
-                        yield _dropped(source, entry, "symlink_outside")
-                    else:
-                        folders.append(entry)
-            elif entry.suffix == ".py":
-                yield _file(source, entry, root)
+            if not _is_folder(entry):
+                if entry.suffix == ".py":
+                    yield _file(source, entry, root)
+            elif entry.is_symlink() and not entry.resolve().is_relative_to(root):
+                yield _dropped(source, entry, "symlink_outside")
+            elif entry.name not in _SKIPPED_FOLDERS:
+                folders.append(entry)
         stack.extend(reversed(folders))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # what may not even be looked at; as a file it is counted
+        return False
 
 
 def _file(source: Source, path: Path, root: Path) -> Found:

@@ -44,12 +44,7 @@ class ProgramGraph:
     def __init__(self, analysis: Analysis) -> None:
         self.analysis = analysis
         self.start_of_file = Made("sof")
-        self.terminals: list[GraphNode] = [self.start_of_file]
-        for token in analysis.tree.tokens:
-            if token.kind is not TokenKind.BAD:
-                node = terminal_of(token)
-                if node is not self.terminals[-1]:
-                    self.terminals.append(node)
+        self.terminals: list[GraphNode] = [self.start_of_file, *_terminals(analysis.tree.tokens)]
         self.place = {node: index for index, node in enumerate(self.terminals)}
         self._flows: dict[int, Flow] = {}
         self._flow_neighbours: dict[int, dict[Node, list[Node]]] = {}
@@ -58,7 +53,10 @@ class ProgramGraph:
         """Return the data flow between the references of a variable."""
         pairs = self._flows.get(variable.index)
         if pairs is None:
-            pairs = self._flows[variable.index] = data_flow(self.analysis.tree, variable.references)
+            references = variable.references
+            # most names of imports and definitions stand alone: only a loop lets one flow, to itself
+            alone = len(references) == 1 and not _is_in_loop(references[0])
+            pairs = self._flows[variable.index] = [] if alone else data_flow(self.analysis.tree, references)
         return pairs
 
     def neighbours(self, node: GraphNode) -> list[GraphNode]:
@@ -107,9 +105,27 @@ class ProgramGraph:
         return neighbours.get(node, [])
 
 
-def terminal_of(token: Token) -> GraphNode:
-    """Return the graph node of a token: the terminal syntax node that it is in, or the token itself."""
-    return token.node if is_terminal(token.node) else token
+def _terminals(tokens: Sequence[Token]) -> list[GraphNode]:
+    """Return the terminals in the order of the text: terminal syntax nodes, and tokens that are in none."""
+    found: list[GraphNode] = []
+    last: Node | None = None
+    for token in tokens:
+        if token.kind is TokenKind.BAD:
+            continue
+        owner = token.node
+        if not is_terminal(owner):
+            found.append(token)
+        elif owner is not last:  # all tokens of a terminal stand side by side
+            found.append(owner)
+            last = owner
+    return found
+
+
+def _is_in_loop(node: Node) -> bool:
+    above = node.parent
+    while above is not None and above.kind not in ("ForStmt", "WhileStmt"):
+        above = above.parent
+    return above is not None
 
 
 def order_of(nodes: Iterable[GraphNode]) -> list[GraphNode]:

@@ -26,6 +26,7 @@ _TYPE_OF = {
     ValueKind.TYPE: "builtins.type",
     ValueKind.FUNCTION: "types.FunctionType",
 }
+_RECEIVERS = frozenset(("self", "cls"))
 _UNBOUND = "builtins.object.__init__"
 
 
@@ -79,7 +80,8 @@ def find_calls(analysis: Analysis, file_id: str) -> FileCalls:
     """Return the calls of a file that learn something about functions.
 
     Left out are calls with errors in them or around them, calls with a positional argument after one by keyword, calls
-    that contradict the function's parameters, and calls with `*x` or `**x`, which have no shape.
+    that contradict the function's parameters, calls with `*x` or `**x`, which have no shape, and calls of a method
+    through its class (`Thread.__init__(self, ...)`), whose first argument is the receiver.
     """
     found = FileCalls()
     by_function: dict[str, list[CallRecord]] = defaultdict(list)
@@ -87,7 +89,7 @@ def find_calls(analysis: Analysis, file_id: str) -> FileCalls:
     for node in analysis.tree.nodes:
         if node.kind == "CallExpr" and is_expression(node.parts["function"]):
             for function in _functions(analysis, node):
-                reason = "syntax_error" if node.index in broken else _misuse(analysis.symbols, function, node)
+                reason = "syntax_error" if node.index in broken else _misuse(analysis, function, node)
                 if reason != "starred" and reason:
                     found.dropped[reason] += 1
                     continue
@@ -143,7 +145,7 @@ def called_function(symbols: SymbolStore, path: str) -> str:
     return ""
 
 
-def _misuse(symbols: SymbolStore, function: str, call: Node) -> str:
+def _misuse(analysis: Analysis, function: str, call: Node) -> str:
     """Return why a call says nothing about a function's calls; "" when it does."""
     arguments = call.parts["arguments"]
     if len(arguments) > MAX_ARGUMENTS:
@@ -154,10 +156,22 @@ def _misuse(symbols: SymbolStore, function: str, call: Node) -> str:
     num_positional = len(arguments) - len(keywords)
     if any(is_keyword(argument) for argument in arguments[:num_positional]):
         return "positional_after_keyword"
-    parameters = symbols.parameters(function)
+    if _passes_receiver(analysis, call):
+        return "explicit_receiver"
+    parameters = analysis.symbols.parameters(function)
     if parameters is not None and contradicts(parameters, num_positional, keywords):
         return "contradicts_parameters"
     return ""
+
+
+def _passes_receiver(analysis: Analysis, call: Node) -> bool:
+    """Say whether a method is called through its class with `self` or `cls` as its first argument."""
+    function, arguments = call.parts["function"], call.parts["arguments"]
+    if function.kind != "AttributeExpr" or not arguments or is_keyword(arguments[0]):
+        return False
+    if arguments[0].parts["value"].text not in _RECEIVERS:
+        return False
+    return any(value.kind is ValueKind.TYPE for value in analysis.values(function.parts["value"]))
 
 
 def contradicts(parameters: Sequence[Parameter], num_positional: int, keywords: Sequence[str]) -> bool:

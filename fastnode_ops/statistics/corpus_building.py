@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fastnode_ops.corpus.building import build_files
+from fastnode_ops.corpus.building import CorpusReport, build_files
 from fastnode_ops.corpus.sources import STANDARD_LIBRARY, find_files, find_sources
 from fastnode_ops.corpus.store import CORPUS_NAME, Corpus
 from fastnode_ops.statistics.building import build_index
@@ -25,6 +25,7 @@ from ops_common.errors import ArtifactError
 
 CORPUS_REPORT_NAME = "report.json"
 _CACHE_NAME = "symbols.building"
+_PROGRESS_NAME = "files.building.json"
 _SMALL_CORPUS = 2_000
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)|import[ \t]+([\w., \t]+))", re.MULTILINE)
 
@@ -82,7 +83,10 @@ def build_corpus(
     if (kept := _kept(folder, made_of)) is not None:
         return kept
     (folder / MANIFEST_NAME).unlink(missing_ok=True)
-    files = build_files(folder, sources, max_files=max_files, held_out=held_out, num_workers=num_workers)
+    files = _files_of_interrupted_build(folder, made_of)
+    if files is None:
+        files = build_files(folder, sources, max_files=max_files, held_out=held_out, num_workers=num_workers)
+        write_json(folder / _PROGRESS_NAME, {"made_of": made_of, "files": _plain(files)})
     symbols = build_symbols(
         folder / SYMBOLS_NAME,
         [] if set(sources) == {STANDARD_LIBRARY} else _imported(Corpus.open(folder)),
@@ -104,7 +108,20 @@ def build_corpus(
     names = (CORPUS_NAME, SYMBOLS_NAME, INDEX_NAME, CORPUS_REPORT_NAME)
     write_manifest(folder, names, digest=summary.digest, made_of=made_of)
     shutil.rmtree(folder / _CACHE_NAME, ignore_errors=True)
+    (folder / _PROGRESS_NAME).unlink(missing_ok=True)
     return summary
+
+
+def _files_of_interrupted_build(folder: Path, made_of: str) -> CorpusReport | None:
+    """Return the report of a corpus whose files were collected, but whose index was not finished."""
+    with suppress(ArtifactError):
+        progress = read_json(folder / _PROGRESS_NAME)
+        values: dict[str, Any] = {
+            name: Counter(v) if isinstance(v, dict) else v for name, v in progress["files"].items()
+        }
+        if progress["made_of"] == made_of and Corpus.open(folder).digest == values["digest"]:
+            return CorpusReport(**values)
+    return None
 
 
 def _plain(report: Any) -> dict[str, Any]:

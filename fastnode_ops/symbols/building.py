@@ -148,6 +148,8 @@ class _Extractor:
         modules, dropped = self._run(package.files)
         self._report.dropped.update(dropped)
         if cached is not None:
+            for old in cached.parent.glob(f"{cached.name.partition('-')[0]}-*.zst"):
+                old.unlink(missing_ok=True)  # what the package was before
             content = orjson.dumps([dropped, to_json(modules).decode()], option=orjson.OPT_SORT_KEYS)
             write_bytes(cached, zstandard.compress(content, 3))
         return modules

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastnode_ops.symbols.conditions import condition_holds
 from fastnode_ops.symbols.declarations import UNKNOWN, Declaration, DeclarationKind, Ref, RefForm
-from fastnode_ops.symbols.functions import Function, declare_function
-from fastnode_ops.symbols.references import annotation_ref, dotted, exact, union, value_ref
+from fastnode_ops.symbols.functions import Function, declare_function, local_names
+from fastnode_ops.symbols.references import annotation_ref, dotted, exact, union, value_ref, without_names
 
 _MAX_NESTING = 6
 _TYPE_VARIABLES = ("TypeVar", "ParamSpec", "TypeVarTuple")
@@ -92,16 +92,15 @@ class _Body:
         if not parameters:
             return
         annotated = {p.arg: annotation_ref(p.annotation) for p in [*parameters, *node.args.kwonlyargs] if p.annotation}
-        names = {p.arg for p in [*parameters, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg] if p}
+        names = local_names(node)
         receiver = parameters[0].arg
         for statement in _statements(node.body):
             if isinstance(statement, ast.AnnAssign):
                 self._attribute(statement.target, receiver, annotation_ref(statement.annotation))
             elif isinstance(statement, ast.Assign):
                 ref = value_ref(statement.value)
-                if ref.form in (RefForm.VALUE, RefForm.CALL) and (root := ref.name.partition(".")[0]) in names:
-                    ref = annotated.get(ref.name, UNKNOWN) if ref.form is RefForm.VALUE else UNKNOWN
-                    ref = ref if root != receiver else UNKNOWN
+                is_parameter = ref.form is RefForm.VALUE and ref.name in annotated and ref.name != receiver
+                ref = annotated[ref.name] if is_parameter else without_names(ref, names)
                 for target in statement.targets:
                     self._attribute(target, receiver, ref)
 

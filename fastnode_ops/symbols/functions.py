@@ -14,7 +14,7 @@ from fastnode_ops.symbols.declarations import (
     RefForm,
     Signature,
 )
-from fastnode_ops.symbols.references import annotation_ref, dotted, exact, union, value_ref
+from fastnode_ops.symbols.references import annotation_ref, dotted, exact, union, value_ref, without_names
 from fastnode_ops.symbols.symbol import ParameterKind
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -106,23 +106,25 @@ def _returned(node: Function, receiver: str) -> Ref:
     if len(returns) > _MAX_RETURNS:
         return UNKNOWN
     local = _single_assignments(node)
+    names = local_names(node)
     refs = []
     for value in returns:
         ref = value_ref(value) if value is not None else exact("types.NoneType")
         if ref.form is RefForm.VALUE and ref.name in local:
             ref = value_ref(local[ref.name])
-        if ref.form is RefForm.VALUE and ref.name == receiver:
-            ref = Ref(RefForm.RECEIVER)
-        elif ref.form in (RefForm.VALUE, RefForm.CALL) and ref.name.partition(".")[0] in local.keys() | _names(node):
-            ref = UNKNOWN
-        refs.append(ref)
+        is_receiver = ref.form is RefForm.VALUE and ref.name == receiver
+        refs.append(Ref(RefForm.RECEIVER) if is_receiver else without_names(ref, names))
     return union(refs) if refs else exact("types.NoneType")
 
 
-def _names(node: Function) -> set[str]:
+def local_names(node: Function) -> set[str]:
+    """Return the names of a function's parameters and of what it assigns or defines."""
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    return {parameter.arg for parameter in every if parameter}
+    assigned = (child.id for child in _walk(node) if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store))
+    defined = (s.name for s in ast.walk(node) if isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
+    imported = (a.asname or a.name for s in _walk(node) if isinstance(s, ast.Import | ast.ImportFrom) for a in s.names)
+    return {parameter.arg for parameter in every if parameter}.union(assigned, defined, imported) - {node.name}
 
 
 def _single_assignments(node: Function) -> dict[str, ast.expr | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Set
 
 from fastnode_ops.symbols.declarations import UNKNOWN, Ref, RefForm
 
@@ -105,6 +106,14 @@ def value_ref(node: ast.expr | None, depth: int = 0) -> Ref:
         name = dotted(node)
         return Ref(RefForm.VALUE, name) if name else UNKNOWN
     return _composed_ref(node, depth)
+
+
+def without_names(ref: Ref, names: Set[str]) -> Ref:
+    """Return a type in which what depends on these names is unknown: those of a function mean nothing outside of it."""
+    if ref.form in (RefForm.VALUE, RefForm.CALL) and ref.name.partition(".")[0] in names:
+        return UNKNOWN
+    ref.arguments = [without_names(argument, names) for argument in ref.arguments]
+    return ref
 
 
 def _constant_path(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
 from fastnode_ops.samples.metainfo import AttrInfo, Entry
@@ -40,9 +40,23 @@ def attribute_weights(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def build_attributes(
-    packages: Iterable[str], symbols: SymbolStore, scores: Scores, thresholds: Thresholds, grammar: Grammar
+    packages: Iterable[str],
+    symbols: SymbolStore,
+    scores: Scores,
+    thresholds: Thresholds,
+    grammar: Grammar,
+    dropped: Counter[str],
 ) -> AttrInfo:
-    """Return the attributes of some packages, and add the choice among the members of each parent to the grammar."""
+    """Return the attributes of some packages, and add the choice among the members of each parent to the grammar.
+
+    Args:
+        packages: Top-level names.
+        symbols: The store.
+        scores: How often symbols occur.
+        thresholds: What is too rare.
+        grammar: Gets a production per parent.
+        dropped: Gets the attributes that are left out, by reason.
+    """
     of_modules, of_types = _candidates(packages, symbols)
     counted = {
         **{path: (score, True) for path, score in scores(of_types, "attribute", canonicalize=True).items()},
@@ -53,11 +67,14 @@ def build_attributes(
         score, _ = counted[path]
         if score > 0 and score >= thresholds.score_of(path):
             members[path.rpartition(".")[0]][path] = score
+        else:
+            dropped["attribute_too_rare"] += 1
     distribution: dict[str, Entry] = {}
     parents: dict[str, str] = {}
     canonical: dict[str, list[str]] = defaultdict(list)
     for parent in sorted(members):
         kept = {path: weight for path, weight in attribute_weights(members[parent]).items() if weight > 0}
+        dropped["attribute_without_sibling"] += len(members[parent]) - len(kept)
         for path, weight in kept.items():
             distribution[path] = Entry(symbol=path, canonicalize=counted[path][1], weight=weight)
             parents[path] = parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 from fastnode_ops.samples.metainfo import Header, MetaInfo
 from fastnode_ops.statistics.resources import Resources
 from fastnode_ops.traindata.attributes import build_attributes
+from fastnode_ops.traindata.checking import check_metainfo
 from fastnode_ops.traindata.functions import build_bases, build_calls
 from fastnode_ops.traindata.packages import PackageList, choose_packages
-from fastnode_ops.traindata.productions import Grammar, add_expansion_tasks
+from fastnode_ops.traindata.productions import Grammar
 from fastnode_ops.traindata.scores import Scores, index_scores
 from fastnode_ops.traindata.subtoken_indexes import name_index, type_index
 from fastnode_ops.traindata.thresholds import Thresholds, default_thresholds
@@ -51,6 +53,7 @@ def build_metainfo(
     thresholds: Thresholds | None = None,
     scores: Scores | None = None,
     created_at: str | None = None,
+    dropped: Counter[str] | None = None,
 ) -> MetaInfo:
     """Build the distributions of symbols to train on, and every index of the model.
 
@@ -63,6 +66,7 @@ def build_metainfo(
         thresholds: What is too rare; by default see `default_thresholds`.
         scores: Whom to ask how often symbols occur; by default the index of the corpus.
         created_at: The time of its making in ISO 8601; by default now.
+        dropped: Gets the symbols that are left out, by reason.
 
     Raises:
         ConfigError: See `choose_packages`.
@@ -72,22 +76,22 @@ def build_metainfo(
     thresholds = thresholds or default_thresholds(resources.index.num_files("train"))
     scores = scores or index_scores(resources)
     symbols, grammar = resources.symbols, Grammar()
-    attributes = build_attributes(packages.names, symbols, scores, thresholds, grammar)
-    calls = build_calls(packages.names, symbols, resources.calls, scores, thresholds, grammar)
-    bases = build_bases(packages.names, symbols, scores, thresholds)
+    dropped = Counter() if dropped is None else dropped
+    attributes = build_attributes(packages.names, symbols, scores, thresholds, grammar, dropped)
+    calls = build_calls(packages.names, symbols, resources.calls, scores, thresholds, grammar, dropped)
+    bases = build_bases(packages.names, symbols, scores, thresholds, dropped)
     if not (attributes.dist or calls.dist or bases.dist):
         raise DataError(
             f"no symbol of {len(packages.names)} packages occurs {thresholds.min_score:g} times in the corpus",
             "use a larger corpus, other packages or lower thresholds",
         )
-    add_expansion_tasks(grammar)
     header = Header(
         created_at=datetime.now(UTC).isoformat(timespec="seconds") if created_at is None else created_at,
         corpus_digest=resources.digest,
         packages_digest=packages.digest,
         thresholds=thresholds.as_dict(),
     )
-    return MetaInfo(
+    metainfo = MetaInfo(
         header=header,
         attr=attributes,
         call=calls,
@@ -96,6 +100,8 @@ def build_metainfo(
         type_subtoken_index=type_index(symbols, resources.index, thresholds),
         production_index=grammar.index(),
     )
+    check_metainfo(metainfo)
+    return metainfo
 
 
 def count_metainfo(metainfo: MetaInfo, packages: PackageList) -> MetaInfoCounts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from fastnode_ops.samples.metainfo import AttrBaseInfo, CallInfo, Distribution, Entry, FunctionInfo
@@ -21,29 +22,49 @@ def build_calls(
     scores: Scores,
     thresholds: Thresholds,
     grammar: Grammar,
+    dropped: Counter[str],
 ) -> CallInfo:
-    """Return the functions of some packages, and add the choices about their arguments to the grammar."""
+    """Return the functions of some packages, and add the choices about their arguments to the grammar.
+
+    Args:
+        packages: Top-level names.
+        symbols: The store.
+        calls: What is known of the calls of functions.
+        scores: How often symbols occur.
+        thresholds: What is too rare.
+        grammar: Gets the productions of each function.
+        dropped: Gets the functions and keywords that are left out, by reason.
+    """
     visited: set[str] = set()
-    functions = [
-        symbol.path
-        for package in packages
-        for symbol, _ in walk(symbols, package, visited, canonical=True)
-        if symbol.kind is SymbolKind.FUNCTION and "tests" not in symbol.path.lower() and calls.pattern(symbol.path)
-    ]
+    functions = []
+    for package in packages:
+        for symbol, _ in walk(symbols, package, visited, canonical=True):
+            if symbol.kind is not SymbolKind.FUNCTION:
+                continue
+            if "tests" in symbol.path.lower():
+                dropped["function_of_tests"] += 1
+            elif calls.pattern(symbol.path) is None:
+                dropped["function_without_call_pattern"] += 1
+            else:
+                functions.append(symbol.path)
     distribution = _distribution(functions, "call_func", scores, thresholds)
+    dropped["function_too_rare"] += len(functions) - len(distribution)
     infos = {}
     for function in distribution:
         pattern = calls.pattern(function)
         assert pattern is not None  # functions without were left out
         counts = calls.keyword_counts(function)
         keywords = [word for word, count in counts.items() if count > thresholds.min_keyword_count]
+        dropped["keyword_too_rare"] += len(counts) - len(keywords)
         infos[function] = FunctionInfo(kwarg_names=keywords)
         add_call_productions(grammar, function, keywords, pattern.argument_names)
     return CallInfo(infos=infos, dist=distribution)
 
 
-def build_bases(packages: Iterable[str], symbols: SymbolStore, scores: Scores, thresholds: Thresholds) -> AttrBaseInfo:
-    """Return the modules and types of some packages."""
+def build_bases(
+    packages: Iterable[str], symbols: SymbolStore, scores: Scores, thresholds: Thresholds, dropped: Counter[str]
+) -> AttrBaseInfo:
+    """Return the modules and types of some packages; see `build_calls` for the arguments."""
     visited: set[str] = set()
     bases = [
         symbol.path
@@ -51,7 +72,9 @@ def build_bases(packages: Iterable[str], symbols: SymbolStore, scores: Scores, t
         for symbol, _ in walk(symbols, package, visited, canonical=True, skip=_is_private)
         if symbol.kind in (SymbolKind.MODULE, SymbolKind.TYPE)
     ]
-    return AttrBaseInfo(dist=_distribution(bases, "name", scores, thresholds))
+    distribution = _distribution(bases, "name", scores, thresholds)
+    dropped["base_too_rare"] += len(bases) - len(distribution)
+    return AttrBaseInfo(dist=distribution)
 
 
 def _is_private(path: str) -> bool:

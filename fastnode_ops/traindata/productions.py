@@ -1,4 +1,7 @@
-"""The flat grammar: ids, what they expand to, and their rows (specification 4.4, 4.6, 4.7)."""
+"""The flat grammar: ids, what they expand to, and their rows (specification 4.3, 4.4, 4.7).
+
+The choice among expansion tasks (4.6) is left out: nothing trains it, so its rows would be noise (defect D8).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,6 @@ from collections.abc import Iterable
 
 from fastnode_ops.samples.metainfo import Production, ProductionIndex, production_id
 from ops_common.errors import DataError
-
-EXPANSION_TASK = "EXPANSION_TASK"
-EXPANSION_TASKS = (
-    *("placeholder", "stop", "expr", "exprDone", "choose_expr_type", "choose_terminal_type", "attr", "attr_done"),
-    *("call", "call_done", "arg_done", "keyword", "keyword_done", "positional", "choose_arg_type"),
-    *("infer_keyword_arg_name", "infer_attr", "infer_name", "name_done", "generic_no_placeholder", "propagate"),
-)
 
 
 class Grammar:
@@ -75,8 +71,3 @@ def add_call_productions(grammar: Grammar, function: str, keywords: Iterable[str
     prefix = f"choose_arg_placeholder:{function}"
     kinds = ("placeholder", "no_placeholder")
     grammar.add(prefix, (f"{prefix}:{argument}:{kind}" for argument in arguments for kind in kinds))
-
-
-def add_expansion_tasks(grammar: Grammar) -> None:
-    """Add the choice of the next expansion, which is used by completions only and never trained (D8)."""
-    grammar.add(EXPANSION_TASK, (f"{EXPANSION_TASK}::{task}" for task in EXPANSION_TASKS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from fastnode_ops.analysis.markers import INSTANCE_TAIL, NA_TYPE, RETURN_TAIL, SPECIAL_TOKENS, UNKNOWN_TYPE
@@ -25,7 +26,7 @@ def type_index(symbols: SymbolStore, index: SymbolIndex, thresholds: Thresholds)
     strings = {UNKNOWN_TYPE, NA_TYPE, *SPECIAL_TOKENS}
     for symbol, _ in walk(symbols, BUILTINS, set(), canonical=True):
         strings.update(type_strings(symbol))
-    for path in index.symbols("all", max(1, round(thresholds.min_type_count)), canonical=True):
+    for path in index.symbols("all", max(1, math.ceil(thresholds.min_type_count)), canonical=True):
         found = symbols.find(path)
         if found is not None:
             strings.update(type_strings(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 from fastnode_ops.symbols.store import SymbolStore
@@ -11,6 +12,11 @@ Skip = Callable[[str], bool]
 
 _WITH_CHILDREN = frozenset((SymbolKind.MODULE, SymbolKind.TYPE))
 
+# Where the standard library defines what its public modules offer: `os.path.join` is `posixpath.join`, `io.StringIO` is
+# `_io.StringIO`. A canonical walk that stays within `os` would never see them.
+_PRIVATE = frozenset(name for name in sys.stdlib_module_names if name.startswith("_") and not name.startswith("__"))
+_IMPLEMENTATIONS = _PRIVATE | {"genericpath", "posixpath"}
+
 
 def walk(
     symbols: SymbolStore, package: str, visited: set[str], *, canonical: bool, skip: Skip | None = None
@@ -18,7 +24,8 @@ def walk(
     """Yield every symbol of a package with the one it was reached from (None for the package), depth first.
 
     Members come in alphabetical order; only modules and types are descended into. What is not visited: what cannot be
-    resolved, what was visited before, what does not lie below the package, what a rule skips.
+    resolved, what was visited before, what does not lie below the package (or, for one of the standard library, in a
+    module that implements it), what a rule skips.
 
     Args:
         symbols: The store.
@@ -45,8 +52,13 @@ def walk(
             child = _resolve(symbols, f"{symbol.path}.{name}", canonical)
             if child is None or child.path in visited or (skip is not None and skip(child.path)):
                 continue
-            if child.path.partition(".")[0] == package:
+            if _is_within(child.path, package):
                 stack.append((child, symbol))
+
+
+def _is_within(path: str, package: str) -> bool:
+    top = path.partition(".")[0]
+    return top == package or (top in _IMPLEMENTATIONS and package in sys.stdlib_module_names)
 
 
 def _resolve(symbols: SymbolStore, path: str, canonical: bool) -> Symbol | None:

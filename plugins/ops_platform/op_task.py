@@ -214,6 +214,7 @@ def op_task(
         retry_delay=timedelta(seconds=config.retry_delay_seconds),
         retry_exponential_backoff=2.0,
         max_retry_delay=timedelta(minutes=15),
+        multiple_outputs=True,  # so that `output["url"]` of a task can be another one's argument
         **optional,
     )
 

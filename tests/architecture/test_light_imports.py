@@ -14,7 +14,6 @@ HEAVY = (
     "matplotlib",
     "scipy",
     "pandas",
-    "griffe",
     "typeshed_client",
     "uvicorn",
     "fastapi",

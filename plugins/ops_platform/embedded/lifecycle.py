@@ -36,7 +36,7 @@ from ops_platform.settings import TRAINING_POOL
 
 AIRFLOW_SERVICES = ("api-server", "dag-processor", "scheduler", "triggerer")
 NEEDED = {"metadatabase", "scheduler", "dag_processor"}  # the triggerer serves deferred tasks only: not waited for
-DAGS = ("gematria_import", "gematria_train", "gematria_predict")
+DAGS = ("gematria_import", "gematria_train", "gematria_predict", "pythonexpr_standalone", "pythonexpr_continue")
 START_LIMIT_SECONDS = 240.0
 _STOP_SECONDS = 20.0
 _API_STOP_SECONDS = 4.0

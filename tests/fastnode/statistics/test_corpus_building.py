@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fastnode_ops.statistics import corpus_building
 from fastnode_ops.statistics.corpus_building import CorpusSummary, build_corpus
 from fastnode_ops.statistics.resources import open_resources
 from ops_common.errors import ArtifactError, DataError
@@ -47,6 +48,22 @@ def test_finished_corpus_is_kept_until_a_file_changes(built: tuple[Path, CorpusS
     kept = build_corpus(folder, [str(code)])
     assert kept.is_kept and kept.digest == summary.digest
     assert (folder / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_interrupted_build_keeps_the_files(code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus_building, "build_symbols", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build_corpus(tmp_path, [str(code)])
+    assert (tmp_path / "files.building.json").exists() and not (tmp_path / "manifest.json").exists()
+    monkeypatch.setattr(corpus_building, "build_files", interrupted)  # not called again
+    summary = build_corpus(tmp_path, [str(code)])
+    assert summary.details["files"]["num_found"] == 3
+    assert open_resources(tmp_path).digest == summary.digest
+    assert not (tmp_path / "files.building.json").exists()
 
 
 def test_torn_or_mixed_folders_are_refused(built: tuple[Path, CorpusSummary], tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def test_only_what_has_changed_is_extracted_again(
     (copy / "beta.py").write_text("thing = 1\n", encoding="utf-8")
     report = build_symbols(tmp_path / "s.sqlite", NAMES, search_paths=[copy], cache_dir=built[2])
     assert report.num_cached == 4
+    assert len(list(built[2].iterdir())) == 5  # the entry of the package as it was is gone
     assert report.digest != built[1].digest
     changed = SymbolStore.open(tmp_path / "s.sqlite").find("beta.thing")
     assert changed is not None and changed.type_path == "builtins.int"

@@ -262,6 +262,7 @@ def test_members_of_classes_in_sources() -> None:
     symbols = linked(
         m="""
         import functools
+        other = local = 'a'
         class Base:
             def __init__(self, name: str, other):
                 self.name = name
@@ -270,6 +271,9 @@ def test_members_of_classes_in_sources() -> None:
                 self.none = None
                 self.typed: int = f()
                 self.part = self.name.x
+                self.size_or = other or 1
+                local = f()
+                self.local = local
             @property
             def size(self): return 1
             @size.setter
@@ -295,7 +299,9 @@ def test_members_of_classes_in_sources() -> None:
     }
     for name, type_name in expected.items():
         assert types(symbols, f"m.Base.{name}") == [f"builtins.{type_name}"], name
-    assert types(symbols, "m.Base.other") == types(symbols, "m.Base.part") == []
+    assert types(symbols, "m.Base.size_or") == ["builtins.int"]
+    for name in ("other", "part", "local"):  # what parameters and local names are is not known
+        assert types(symbols, f"m.Base.{name}") == [], name
     assert symbols["m.Base.size"].kind is symbols["m.Base.cached"].kind is SymbolKind.DESCRIPTOR
     assert [p.name for p in symbols["m.Base.static"].signatures[0].parameters] == ["a"]
     assert [p.name for p in symbols["m.Base.__init__"].signatures[0].parameters] == ["name", "other"]
@@ -318,12 +324,16 @@ def test_members_of_classes_in_sources() -> None:
         ("raise NotImplementedError", []),
         ("print(a)", ["types.NoneType"]),
         ("return helper()", ["m.C"]),
+        ("return a if b else 1", ["builtins.int"]),  # the parameter, not the global of the same name
+        ("return a or C()", ["m.C"]),
+        ("def helper(): pass\n    return helper()", []),
+        ("import C\n    return C()", []),
         ("yield 1", ["typing.Generator"]),
         ("def g(): return 1\n    print(g)", ["types.NoneType"]),
     ],
 )
 def test_results_of_functions_without_annotation(body: str, expected: list[str]) -> None:
-    symbols = linked(m=f"class C: pass\ndef helper(): return C()\ndef f(a):\n    {body}\n")
+    symbols = linked(m=f"class C: pass\na = C()\ndef helper(): return C()\ndef f(a):\n    {body}\n")
     assert returns(symbols, "m.f") == [expected]
 
 

@@ -1,6 +1,8 @@
 """A toy corpus end to end: code -> corpus -> index -> metainfo.json."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import jsonschema
@@ -10,6 +12,7 @@ from fastnode_ops.corpus.building import build_files
 from fastnode_ops.corpus.store import Corpus
 from fastnode_ops.graphs.vocabulary import Vocabulary
 from fastnode_ops.samples.metainfo import MetaInfo, production_id, read_metainfo
+from fastnode_ops.server.symbols import ScoresRequest, SymbolAnswers
 from fastnode_ops.statistics.building import build_index
 from fastnode_ops.statistics.calls import CallStatistics
 from fastnode_ops.statistics.index import SymbolIndex
@@ -88,7 +91,7 @@ def test_productions(metainfo: MetaInfo) -> None:
     for option in ("placeholder", "no_placeholder"):
         assert index.row(f"choose_arg_placeholder:json.dumps:obj:{option}") is not None
     assert index.row("choose_kwarg:json.dumps:indent") is not None
-    assert index.row("EXPANSION_TASK::call_done") is not None
+    assert index.row("EXPANSION_TASK") is None  # D8
 
 
 def test_words(metainfo: MetaInfo) -> None:
@@ -118,6 +121,30 @@ def test_same_bytes_every_time(metainfo: MetaInfo, resources: Resources, tmp_pat
     later = build_metainfo(resources, packages=PACKAGES)
     assert later.header.created_at != metainfo.header.created_at
     assert later.digest == metainfo.digest
+
+
+def test_a_server_gives_the_same(metainfo: MetaInfo, resources: Resources) -> None:
+    answers = SymbolAnswers(resources.symbols, resources.index, resources.corpus)
+
+    def scores(symbols: Sequence[str], context: str, *, canonicalize: bool) -> dict[str, int]:
+        wanted = sorted(set(symbols))
+        request = ScoresRequest(symbols=wanted, context=f"symbol_context_{context}", canonicalize=canonicalize)
+        found: dict[str, int] = answers.scores(request)["scores"]
+        return found
+
+    assert build_metainfo(resources, packages=PACKAGES, scores=scores).digest == metainfo.digest
+
+
+def test_what_is_left_out_is_counted(metainfo: MetaInfo, resources: Resources) -> None:
+    dropped: Counter[str] = Counter()
+    build_metainfo(resources, packages=PACKAGES, dropped=dropped)
+    assert dropped["attribute_too_rare"] > len(metainfo.attr.dist)
+    assert dropped["function_without_call_pattern"] > len(metainfo.call.dist)
+    strict: Counter[str] = Counter()
+    found = build_metainfo(resources, packages=PACKAGES, thresholds=Thresholds(2, 1_000, 2), dropped=strict)
+    assert not any(info.kwarg_names for info in found.call.infos.values())
+    num_keywords = sum(len(resources.calls.keyword_counts(function)) for function in found.call.dist)
+    assert strict["keyword_too_rare"] == num_keywords > 2
 
 
 def test_file_follows_its_schema(metainfo: MetaInfo, tmp_path: Path) -> None:

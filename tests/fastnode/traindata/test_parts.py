@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fastnode_ops.symbols.symbol import Symbol, SymbolKind
 from fastnode_ops.traindata.attributes import attribute_weights, build_attributes, is_skipped
 from fastnode_ops.traindata.functions import build_bases
 from fastnode_ops.traindata.packages import check_packages, read_packages
-from fastnode_ops.traindata.productions import Grammar, add_call_productions, add_expansion_tasks
+from fastnode_ops.traindata.productions import Grammar, add_call_productions
 from fastnode_ops.traindata.subtoken_indexes import name_index, type_strings
 from fastnode_ops.traindata.thresholds import Thresholds, default_thresholds
 from fastnode_ops.traindata.walking import walk
@@ -111,7 +112,8 @@ def test_attributes() -> None:
         {"p.C": 300, "p.f3": 100, "p.f4": 150, "p.f5": 99, "p.only.f6": 500}, {"p.C.f1": 200, "p.C.f2": 200}
     )
     grammar = Grammar()
-    found = build_attributes(["p"], tree, scores, Thresholds(), grammar)  # type: ignore[arg-type]
+    dropped: Counter[str] = Counter()
+    found = build_attributes(["p"], tree, scores, Thresholds(), grammar, dropped)  # type: ignore[arg-type]
     assert scores.asked == [
         (["p.C.f1", "p.C.f2"], "attribute", True),
         (["p.C", "p.f3", "p.f4", "p.f5", "p.only", "p.only.f6"], "attribute", False),
@@ -124,6 +126,7 @@ def test_attributes() -> None:
         **{"p.C.f1": True, "p.C.f2": True},
         **{"p.C": False, "p.f3": False, "p.f4": False},
     }
+    assert dropped == {"attribute_too_rare": 2, "attribute_without_sibling": 1}
     assert found.parents == {"p.C.f1": "p.C", "p.C.f2": "p.C", "p.C": "p", "p.f3": "p", "p.f4": "p"}
     assert found.CanonToSyms["b.f1"] == ["p.C.f1"]
     children = {str(production_id(path)) for path in ("p.C", "p.f3", "p.f4")}
@@ -140,7 +143,9 @@ def test_google_needs_half_the_score() -> None:
 def test_bases() -> None:
     tree = Tree("p", "p._hidden", "p._hidden.C", "p.C", "p.D", "p.f1")
     scores = Counts({}, {"p": 100, "p.C": 150, "p.D": 99, "p._hidden.C": 500, "p.f1": 500})
-    found = build_bases(["p"], tree, scores, Thresholds())  # type: ignore[arg-type]
+    dropped: Counter[str] = Counter()
+    found = build_bases(["p"], tree, scores, Thresholds(), dropped)  # type: ignore[arg-type]
+    assert dropped == {"base_too_rare": 1}
     assert {path: (entry.weight, entry.canonicalize) for path, entry in found.dist.items()} == {
         "p": (100, True),
         "p.C": (150, True),
@@ -168,13 +173,6 @@ def test_function_without_keywords_has_no_choice_of_them() -> None:
     grammar = Grammar()
     add_call_productions(grammar, "m.f", [], ["a"])
     assert grammar.index().row("choose_kwarg:m.f") is None
-
-
-def test_expansion_tasks() -> None:
-    grammar = Grammar()
-    add_expansion_tasks(grammar)
-    assert len(grammar.index().indices) == 22
-    assert grammar.index().row("EXPANSION_TASK::exprDone") is not None
 
 
 def test_refused_productions(monkeypatch: pytest.MonkeyPatch) -> None:
