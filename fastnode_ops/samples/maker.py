@@ -48,6 +48,11 @@ class MadeBatch:
     drops: dict[str, int]
 
 
+def metric_of(task: TaskName) -> str:
+    """Return the name under which the making of a task's samples is observed, such as "Predict Expr Attr Base"."""
+    return f"Predict Expr {task.replace('_', ' ').title()}"
+
+
 def _unobserved(name: str, seconds: float) -> None:
     pass
 
@@ -184,7 +189,7 @@ class SampleMaker:
                 self._filter.add(place)
             raise
         finally:
-            self._observe(f"Predict Expr {task}", time.perf_counter() - started)
+            self._observe(metric_of(task), time.perf_counter() - started)
 
     def _analysis(self, file_id: str, source: bytes) -> Analysis:
         started = time.perf_counter()
