@@ -5,12 +5,12 @@ For every slot of the batch symbols and files are drawn until one gives a sample
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.syntax import SourceError
 from fastnode_ops.config import TASKS, GraphConfig, SampleConfig, TaskName
 from fastnode_ops.graphs.vocabulary import Vocabulary
@@ -21,11 +21,15 @@ from fastnode_ops.samples.making import make_sample
 from fastnode_ops.samples.originals import Originals
 from fastnode_ops.samples.request import SessionRequest
 from fastnode_ops.samples.sample import GraphSample, Rejected, SampleContext
+from fastnode_ops.samples.site_filter import SiteFilter
 from fastnode_ops.statistics.resources import Resources
 from ops_common.errors import DataError
 
 MAX_SLOT_FILES = 10
 """A slot is given up when the files it has tried are together as large as this many of the largest ones."""
+
+NO_SITE = "no_site"
+TOO_MUCH_WORK = "too_much_work"
 
 Observer = Callable[[str, float], None]
 
@@ -42,6 +46,11 @@ class MadeBatch:
 
     batch: TrainingBatch
     drops: dict[str, int]
+
+
+def metric_of(task: TaskName) -> str:
+    """Return the name under which the making of a task's samples is observed, such as "Predict Expr Attr Base"."""
+    return f"Predict Expr {task.replace('_', ' ').title()}"
 
 
 def _unobserved(name: str, seconds: float) -> None:
@@ -80,7 +89,7 @@ class SampleMaker:
         self._max_file_bytes = graph.max_file_bytes
         self._edge_types = tuple(request.config.edge_set)
         self._counts = {task: count for task, count in request.expr.counts().items() if count}
-        self._keyword_patterns: dict[str, re.Pattern[bytes]] = {}
+        self._filter = SiteFilter(request.expr.kwarg_name.keywords)
         self._context = SampleContext(
             symbols=resources.symbols,
             patterns=resources.calls.pattern,
@@ -136,15 +145,15 @@ class SampleMaker:
             try:
                 draw = self._draw(task, step, slot, attempt)
                 source = self._source(draw.file_id)
-                if task == "kwarg_name" and not self._has_keyword(draw.entry.symbol, source):
-                    raise Rejected("no_site")
+                if not self._filter.may_have_site(task, draw.entry.symbol, source):
+                    raise Rejected(NO_SITE)
                 num_bytes += len(source)
                 if num_bytes > MAX_SLOT_FILES * self._max_file_bytes:
-                    raise Rejected("too_much_work")
+                    raise Rejected(TOO_MUCH_WORK)
                 return self._sample(task, slot, draw, source)
             except Rejected as rejected:
                 drops[f"{task}: {rejected.reason}"] += 1
-                if rejected.reason == "too_much_work":
+                if rejected.reason == TOO_MUCH_WORK:
                     break
         drops[f"{task}: slot_given_up"] += 1
         return None
@@ -164,29 +173,32 @@ class SampleMaker:
         self._observe("fetch source", time.perf_counter() - started)
         return source
 
-    def _has_keyword(self, function: str, source: bytes) -> bool:
-        """Say whether a text may pass one of a function's keywords: most do not, and to parse them takes longer."""
-        pattern = self._keyword_patterns.get(function)
-        if pattern is None:
-            names = b"|".join(re.escape(name.encode()) for name in self._context.keywords.get(function, ()))
-            pattern = self._keyword_patterns[function] = re.compile(rb"\b(?:" + names + rb")\s*=")
-        return pattern.search(source) is not None
-
     def _sample(self, task: TaskName, slot: int, draw: Draw, source: bytes) -> GraphSample:
-        started = time.perf_counter()
-        try:
-            analysis = self._originals.analysis(draw.file_id, source)
-        except SourceError as error:
-            raise Rejected(f"file_{error.reason}") from None
-        read = time.perf_counter()
-        self._observe("get sample inputs", read - started)
         # the classes of arg_placeholder take turns, so that they are equally frequent (20.5)
         is_placeholder = slot % 2 == 0
+        symbol = draw.entry.symbol
+        place = (task, symbol, draw.file_id, is_placeholder)
+        if self._filter.is_known(place):
+            raise Rejected(NO_SITE)
+        analysis = self._analysis(draw.file_id, source)
+        started = time.perf_counter()
         try:
-            symbol = draw.entry.symbol
             return make_sample(task, analysis, symbol, draw.rng, self._context, is_placeholder=is_placeholder)
+        except Rejected as rejected:
+            if rejected.reason == NO_SITE:
+                self._filter.add(place)
+            raise
         finally:
-            self._observe(f"Predict Expr {task}", time.perf_counter() - read)
+            self._observe(metric_of(task), time.perf_counter() - started)
+
+    def _analysis(self, file_id: str, source: bytes) -> Analysis:
+        started = time.perf_counter()
+        try:
+            return self._originals.analysis(file_id, source)
+        except SourceError as error:
+            raise Rejected(f"file_{error.reason}") from None
+        finally:
+            self._observe("get sample inputs", time.perf_counter() - started)
 
     def _with_edges(self, batch: TrainingBatch) -> TrainingBatch:
         """Leave out the edge types that were not asked for."""

@@ -24,7 +24,7 @@ from fastnode_ops.server.jobs import (
 from fastnode_ops.server.metrics import GRAPHS, SAMPLES, SERVER, Stopwatch
 from fastnode_ops.statistics.resources import Resources, open_resources
 
-MAX_MAKERS = 4
+MAX_MAKERS = 10
 """Sessions that a worker is prepared for; one more takes the place of the one that was asked longest ago."""
 
 
@@ -53,6 +53,8 @@ class Handler:
                 return [found for file_id in file_ids if (found := self._imports(file_id)) is not None]
 
     def _open(self, path: Path) -> OpenedSession:
+        for other in [other for other in self._makers if not other.exists()]:
+            del self._makers[other]  # its session has ended
         request = read_request(path)
         maker = SampleMaker(self._resources, request, originals=self._originals, observe=self._observe)
         self._makers[path] = maker

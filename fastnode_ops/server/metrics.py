@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnode_ops.config import TASKS
+from fastnode_ops.samples.maker import metric_of
+
 RING = 500
 PERCENTILES = (25, 50, 75, 95, 99)
 
@@ -27,8 +30,8 @@ DURATIONS: tuple[tuple[str, str], ...] = (
     (SESSIONS, "get batch for session"),
     (SESSIONS, "encode batch for session"),
     (SESSIONS, "transfer batch for session"),
-    (GRAPHS, "Predict Expr"),
     (GRAPHS, "Build context graph"),
+    *((GRAPHS, metric_of(task)) for task in TASKS),
 )
 COUNTS: tuple[tuple[str, str], ...] = ((SAMPLES, "graphs per infer-expr sample"),)
 

@@ -7,13 +7,17 @@ from typing import Any
 import orjson
 import pytest
 
-from fastnode_ops.config import EDGE_TYPES, TASKS, SampleConfig
+from fastnode_ops.config import EDGE_TYPES, TASKS, SampleConfig, TaskName
+from fastnode_ops.graphs.vocabulary import Vocabulary
 from fastnode_ops.samples import maker as maker_module
 from fastnode_ops.samples.drawing import Feeder, SymbolFiles
 from fastnode_ops.samples.maker import MadeBatch, SampleMaker
+from fastnode_ops.samples.making import make_sample
 from fastnode_ops.samples.metainfo import MetaInfo, ProductionIndex, production_id
 from fastnode_ops.samples.originals import Originals
 from fastnode_ops.samples.request import Partition, SessionRequest, TaskRequest, session_request
+from fastnode_ops.samples.sample import Rejected, SampleContext
+from fastnode_ops.samples.site_filter import SiteFilter
 from fastnode_ops.statistics.resources import Resources, open_resources
 from ops_common.errors import DataError
 
@@ -169,3 +173,48 @@ def test_files_come_from_the_split_and_are_not_too_large(
     found = {draw.file_id for draw in drawn if draw is not None}
     assert {resources.corpus.split_of(file_id) for file_id in found} == {split}
     assert max(len(resources.corpus.source(file_id)) for file_id in found) <= 30_000
+
+
+@pytest.mark.parametrize("task", ["attr", "kwarg_name"])
+def test_what_the_text_rules_out_has_no_site(
+    resources: Resources, request_: SessionRequest, metainfo: MetaInfo, task: TaskName
+) -> None:
+    keywords = request_.expr.kwarg_name.keywords
+    filter_ = SiteFilter(keywords)
+    context = SampleContext(
+        symbols=resources.symbols,
+        patterns=resources.calls.pattern,
+        vocabulary=Vocabulary(metainfo.name_subtoken_index, metainfo.type_subtoken_index),
+        productions=metainfo.production_index,
+        attr_parents=metainfo.attr.parents,
+        keywords=keywords,
+    )
+    files = SymbolFiles(resources.index, context.canonical, seed=1, partition=Partition(), split="train", limit=5_000)
+    feeder = Feeder(task, request_.expr.task(task).symbols, files, 1)
+    originals = Originals(resources.corpus, resources.symbols)
+    num_ruled_out = 0
+    for step in range(150):
+        draw = feeder.draw(step, 0, 0)
+        assert draw is not None
+        source = resources.corpus.source(draw.file_id)
+        if not filter_.may_have_site(task, draw.entry.symbol, source):
+            num_ruled_out += 1
+            with pytest.raises(Rejected, match="no_site"):
+                make_sample(task, originals.analysis(draw.file_id, source), draw.entry.symbol, draw.rng, context)
+    assert num_ruled_out > 5
+
+
+def test_texts_are_looked_at_as_the_tasks_do() -> None:
+    filter_ = SiteFilter({"json.dumps": ["indent", "sort_keys"]})
+    for task, symbol, source, expected in (
+        ("attr", "os.path", b"import os\nos . path", True),
+        ("attr", "os.path", b"import os\nos.\n  path", True),
+        ("attr", "os.path", b"import os.paths", False),
+        ("attr", "os.path", b"from os import path", False),
+        ("kwarg_name", "json.dumps", b"json.dumps(x, indent = 2)", True),
+        ("kwarg_name", "json.dumps", b"json.dumps(x, sort_keys=1)", True),
+        ("kwarg_name", "json.dumps", b"json.dumps(indent, 2)", False),
+        ("kwarg_name", "json.dumps", b"json.dumps(my_indent=2)", False),
+        ("call", "json.dumps", b"", True),
+    ):
+        assert filter_.may_have_site(task, symbol, source) is expected, source

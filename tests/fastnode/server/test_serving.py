@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -16,10 +19,13 @@ from fastnode_ops.samples.metainfo import MetaInfo
 from fastnode_ops.samples.request import SessionRequest, session_request
 from fastnode_ops.server.client import ServerClient, SessionClient
 from fastnode_ops.server.local import serving
+from fastnode_ops.server.metrics import COUNTS, DURATIONS, GRAPHS, SERVER
+from fastnode_ops.server.running import bind
 from fastnode_ops.statistics.resources import Resources, open_resources
 from fastnode_ops.traindata.scores import index_scores
 from ops_common.errors import ConfigError, DataError, ServiceError
-from tests.fastnode.server.servers import RunningServer
+from ops_common.processes import start_process, stop_process_group, wait_until
+from tests.fastnode.server.servers import ROOT, RunningServer
 
 NUM_BATCHES = 3
 
@@ -164,6 +170,49 @@ def test_urls_of_no_server_are_refused(corpus_dir: Path) -> None:
         raise AssertionError
     with pytest.raises(ConfigError, match="is not the URL of a server"), serving("localhost:3039", corpus_dir):
         raise AssertionError
+
+
+def command(*options: object) -> list[str]:
+    return [sys.executable, "-m", "fastnode_ops", "graph-data-server", *map(str, options)]
+
+
+def test_the_command_serves_until_it_is_asked_to_end(corpus_dir: Path, tmp_path: Path) -> None:
+    with bind("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        taken = subprocess.run(
+            command("--corpus-dir", corpus_dir, "--port", port), cwd=ROOT, capture_output=True, text=True, check=False
+        )
+    assert taken.returncode == 5
+    assert taken.stderr.splitlines()[-2:] == [
+        f"error: port {port} on 127.0.0.1 is taken",
+        "  hint: stop the program that uses it, or choose another port",
+    ]
+    log = tmp_path / "log"
+    process = start_process(command("--corpus-dir", corpus_dir, "--port", port, "--workers", 1), log, cwd=ROOT)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: is_ready(url), 60, "the server", process=process, log_path=log)
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        stop_process_group(process)
+    assert "Traceback" not in log.read_text()
+
+
+def is_ready(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/healthz").status_code == 200
+    return False
+
+
+def test_metrics_of_a_real_session(url: str, request_: SessionRequest) -> None:
+    post(url, request_.model_dump_json().encode())
+    sections = httpx.get(f"{url}/debug/status-json").json()
+    for section, name in (*DURATIONS, *COUNTS):
+        assert name in sections[section]
+    assert sections[GRAPHS]["Predict Expr Arg Placeholder"]["events"] > 0
+    assert sections[SERVER]["get sample inputs"]["events"] > 0
+    assert set(sections[GRAPHS]) == {name for section, name in DURATIONS if section == GRAPHS}
 
 
 def test_a_folder_without_a_corpus_is_told(tmp_path: Path) -> None:
