@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.embedded_platform import ROOT
 
-pytestmark = [pytest.mark.tf, pytest.mark.slow]
+pytestmark = [pytest.mark.tf, pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 MADE_HERE = {".git", ".ops", "out", "tmp", "bin", "tensorboard", "corpus", "run-db"}
 SMALL = {"DRY_RUN": "1", "CORPUS_MAX_FILES": "120", "NUM_VALIDATE_SAMPLES": "15", "MODEL_NAME": "smoke", "STEPS": "6"}

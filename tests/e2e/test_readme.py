@@ -51,6 +51,7 @@ def small_request(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.timeout(1_800)  # a platform, two trainings, and all that is said of them
 def test_every_command_of_the_readme_runs(checkout: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     folder, environment = checkout
     for command in (command for block in shell_blocks() for command in commands(block)):
