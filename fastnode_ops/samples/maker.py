@@ -175,6 +175,7 @@ class SampleMaker:
             symbol = draw.entry.symbol
             return make_sample(task, analysis, symbol, draw.rng, self._context, is_placeholder=is_placeholder)
         finally:
+            analysis.close()
             self._observe(f"Predict Expr {task}", time.perf_counter() - read)
 
     def _with_edges(self, batch: TrainingBatch) -> TrainingBatch:
