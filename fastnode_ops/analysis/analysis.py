@@ -49,6 +49,18 @@ class Analysis:
         """
         return [value for value in self.values(node) if not value.is_local and value.kind is not ValueKind.RETURN]
 
+    def close(self, *, with_tree: bool = False) -> None:
+        """Let go of what was inferred; no values can be asked for after that.
+
+        Links in circles are cut, so that memory is free at once and the garbage collector finds nothing to do.
+
+        Args:
+            with_tree: Whether to let go of the tree, too: nobody else uses it.
+        """
+        self._inference.close()
+        if with_tree:
+            self.tree.unlink()
+
     @property
     def steps(self) -> int:
         """How many expressions were evaluated so far."""
@@ -60,11 +72,16 @@ class Analysis:
         return self._inference.cells.num_cut
 
 
-def analyse(source: bytes, symbols: SymbolStore) -> Analysis:
+def analyse(source: bytes, symbols: SymbolStore, *, edited: Tree | None = None) -> Analysis:
     """Analyse a file, however broken it is.
+
+    Args:
+        source: Its text.
+        symbols: What is known about modules.
+        edited: The tree of a text that this one is an edited form of, if it was kept; see `parse`.
 
     Raises:
         SourceError: The bytes are no text, or too large or too deep; see `parse`.
     """
-    tree = parse(source)
+    tree = parse(source, edited=edited)
     return Analysis(tree, resolve_scopes(tree), symbols)

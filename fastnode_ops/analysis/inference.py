@@ -42,6 +42,10 @@ class Inference:
         self.names = Names(self)
         self._memory: dict[int, Terms] = {}
 
+    def close(self) -> None:
+        """Let go of all it knows. Its parts know it in turn, so it would stay in memory until a garbage collection."""
+        vars(self).clear()
+
     def terms(self, node: Node) -> Terms:
         """Return what an expression may be."""
         found = self._memory.get(node.index)

@@ -131,15 +131,24 @@ class Tree:
         root: The `Module` node, from the first byte to the last.
         nodes: All nodes in pre-order.
         tokens: All tokens in order; the last is the end of file.
+        statements: What the parser can use again for an edited text, a `reuse.Statements`; None if it was not kept.
     """
 
-    __slots__ = ("nodes", "root", "source", "tokens")
+    __slots__ = ("nodes", "root", "source", "statements", "tokens")
 
     def __init__(self, source: bytes, root: Node, nodes: list[Node], tokens: list[Token]) -> None:
         self.source = source
         self.root = root
         self.nodes = nodes
         self.tokens = tokens
+        self.statements: Any = None
+
+    def unlink(self) -> None:
+        """Cut the links upwards: a tree that nobody uses any more is gone without a garbage collection."""
+        for node in self.nodes:
+            node.parent = None
+        for token in self.tokens:
+            del token.node
 
     def text(self, item: Item) -> str:
         """Return the source text of a node or token."""

@@ -14,7 +14,9 @@ it, or when the bracket is never closed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
+from fastnode_ops.analysis.nodes import Token
 from fastnode_ops.analysis.words import Word, WordKind, scan
 
 Insertion = tuple[int, bytes]
@@ -25,6 +27,7 @@ _NEEDS_OPERAND = (
 )
 NEEDS_OPERAND = frozenset([*_NEEDS_OPERAND.split(), "not in", "is not"])
 """Tokens after which a logical line cannot end."""
+_LINE_STATE = dict.fromkeys("([{", 1) | dict.fromkeys(")]}", -1) | dict.fromkeys(NEEDS_OPERAND, 0)
 
 _HEADER_WORDS = "if elif else for while with try except finally def class"
 _HEADERS = frozenset(_HEADER_WORDS.split())
@@ -323,6 +326,25 @@ def _begins_operand(word: Word, last: Word) -> bool:
     if word.kind is WordKind.STRING:
         return last.kind is not WordKind.STRING
     return word.kind is WordKind.NUMBER
+
+
+def has_open_lines(source: bytes, tokens: list[Token]) -> bool:
+    """Say whether a line outside of brackets ends with a token after which it cannot end.
+
+    The parser takes the next line for the rest of it and reports no error: in `os.path.` with `y = 3` below it, it
+    finds the attribute `y`.
+    """
+    depth = 0
+    for token, following in pairwise(tokens):
+        change = _LINE_STATE.get(token.text)
+        if change is None:
+            continue
+        depth += change
+        if change == 0 and depth <= 0:
+            gap = source[token.end : following.start]
+            if b"\n" in gap and b"\\" not in gap:
+                return True
+    return False
 
 
 def repair(source: bytes) -> tuple[bytes, list[Insertion]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import threading
 from bisect import bisect_left
-from itertools import pairwise
 
 import tree_sitter
 import tree_sitter_python
@@ -19,6 +18,7 @@ from fastnode_ops.analysis.display_shapes import DISPLAY_SHAPES
 from fastnode_ops.analysis.expression_shapes import EXPRESSION_SHAPES, JOINED
 from fastnode_ops.analysis.import_shapes import IMPORT_SHAPES
 from fastnode_ops.analysis.nodes import (
+    Item,
     Node,
     Token,
     TokenKind,
@@ -29,7 +29,8 @@ from fastnode_ops.analysis.nodes import (
     is_terminal,
 )
 from fastnode_ops.analysis.parameter_shapes import PARAMETER_SHAPES
-from fastnode_ops.analysis.repairs import NEEDS_OPERAND, Insertion, repair
+from fastnode_ops.analysis.repairs import Insertion, has_open_lines, repair
+from fastnode_ops.analysis.reuse import Statements
 from fastnode_ops.analysis.shaping import Items, Shape, empty_expression, error, splice
 from fastnode_ops.analysis.statement_shapes import STATEMENT_SHAPES
 from ops_common.errors import DataError
@@ -72,7 +73,7 @@ _ANONYMOUS: dict[str, TokenKind] = {
     for number in range(_LANGUAGE.node_kind_count)
     if (name := _LANGUAGE.node_kind_for_id(number)) and not _LANGUAGE.node_kind_is_named(number) and name not in _NAMES
 } | dict.fromkeys(("not in", "is not"), TokenKind.KEYWORD)
-_LINE_STATE = dict.fromkeys("([{", 1) | dict.fromkeys(")]}", -1) | dict.fromkeys(NEEDS_OPERAND, 0)
+_KEPT = frozenset(kind for kind in STATEMENT_SHAPES if kind.endswith(("_statement", "_definition")))
 _LEAVES = _NAMES | _TERMINAL_KINDS.keys() | _STRING_PIECES | _SKIPPED | {"not in", "is not"}
 
 
@@ -111,46 +112,43 @@ def check_source(source: bytes) -> None:
         raise _refuse("not_utf8", f"the source is no UTF-8 at byte {exc.start}", "convert the file to UTF-8") from exc
 
 
-def parse(source: bytes) -> Tree:
+def parse(source: bytes, *, keep: bool = False, edited: Tree | None = None) -> Tree:
     """Return the syntax tree of a text, which may be incomplete or wrong.
+
+    Args:
+        source: The text.
+        keep: Whether edited forms of the text will be parsed.
+        edited: The tree of a text that this one is an edited form of, kept for that; it saves time and nothing else.
 
     Raises:
         SourceError: It is no UTF-8 text without null bytes, has more than `MAX_BYTES` bytes, or is nested deeper than
             `MAX_DEPTH` levels or `MAX_BLOCKS` indented blocks.
     """
     check_source(source)
+    known: Statements | None = edited.statements if edited is not None else None
+    parsed = _parsed(source, known)
+    if not parsed.root_node.has_error:
+        builder = _Builder(source, [], keep, known)
+        root = builder.build(parsed)
+        if not has_open_lines(source, builder.tokens):
+            return _finish(source, root, builder)
+    text, insertions = repair(source)
+    builder = _Builder(text, insertions, keep, known)
+    root = builder.build(_parsed(text, known) if insertions else parsed)
+    return _finish(source, root, builder)
+
+
+def _parsed(text: bytes, known: Statements | None) -> tree_sitter.Tree:
+    """Return the parser's tree of a text."""
     parser = getattr(_local, "parser", None)
     if parser is None:
         parser = _local.parser = tree_sitter.Parser(_LANGUAGE)
-    parsed = parser.parse(source)
-    if not parsed.root_node.has_error:
-        builder = _Builder(source, [])
-        root = builder.build(parsed)
-        if not _has_open_lines(source, builder.tokens):
-            return _finish(source, root, builder.tokens)
-    text, insertions = repair(source)
-    builder = _Builder(text, insertions)
-    root = builder.build(parser.parse(text) if insertions else parsed)
-    return _finish(source, root, builder.tokens)
-
-
-def _has_open_lines(source: bytes, tokens: list[Token]) -> bool:
-    """Say whether a line outside of brackets ends with a token after which it cannot end.
-
-    The parser takes the next line for the rest of it and reports no error: in `os.path.` with `y = 3` below it, it
-    finds the attribute `y`.
-    """
-    depth = 0
-    for token, following in pairwise(tokens):
-        change = _LINE_STATE.get(token.text)
-        if change is None:
-            continue
-        depth += change
-        if change == 0 and depth <= 0:
-            gap = source[token.end : following.start]
-            if b"\n" in gap and b"\\" not in gap:
-                return True
-    return False
+    if known is not None:
+        parsed = parser.parse(text, known.edited(text))
+        if not parsed.root_node.has_error:
+            return parsed
+    # errors are got over in ways that depend on what was known
+    return parser.parse(text)
 
 
 class _Builder:
@@ -159,10 +157,15 @@ class _Builder:
     Args:
         text: The text that was parsed.
         insertions: What was inserted into the source to get it. An inserted byte has the position of the insertion.
+        keep: Whether to keep the statements.
+        known: Statements that need not be shaped.
     """
 
-    def __init__(self, text: bytes, insertions: list[Insertion]) -> None:
+    def __init__(self, text: bytes, insertions: list[Insertion], keep: bool, known: Statements | None) -> None:
         self.text = text
+        self._keep = keep
+        self.statements: Statements | None = None
+        self._known = known
         self.tokens: list[Token] = []
         self._covered = 0  # up to where the text is in tokens, comments or white space
         self._positions = [position for position, _ in insertions]
@@ -176,6 +179,7 @@ class _Builder:
 
     def build(self, parsed: tree_sitter.Tree) -> Node:
         """Walk the parser's tree and return the module node."""
+        self.statements = Statements(self.text, parsed) if self._keep else None
         cursor = parsed.walk()
         open_nodes: list[tuple[str, str, Items]] = []  # type of the parser's node, its role, the items before it
         items: Items = []
@@ -185,16 +189,17 @@ class _Builder:
             assert node is not None
             kind = node.type
             role = cursor.field_name or ""
-            if (
-                kind not in _LEAVES or (kind == "string" and self._has_expressions(node))
-            ) and cursor.goto_first_child():
+            if kind in _KEPT and self._is_known(items, kind, role, node):
+                pass
+            elif self._is_inner(kind, node) and cursor.goto_first_child():
                 open_nodes.append((kind, role, items))
                 items = []
                 num_blocks += kind == "block"
                 if len(open_nodes) > MAX_DEPTH or num_blocks > MAX_BLOCKS:
                     raise _too_deep()
                 continue
-            self._add_leaf(items, kind, role, node, open_nodes[-1][0] if open_nodes else "")
+            else:
+                self._add_leaf(items, kind, role, node, open_nodes[-1][0] if open_nodes else "")
             while open_nodes and not cursor.goto_next_sibling():
                 cursor.goto_parent()
                 kind, role, outer = open_nodes.pop()
@@ -203,9 +208,40 @@ class _Builder:
                     return self._module(items)
                 if items:
                     _close(kind, role, items, outer, open_nodes[-1][0])
+                    if self.statements is not None and kind in _KEPT:
+                        self._add_statement(kind, outer[-1], cursor.node)
                 items = outer
             if not open_nodes:
                 return self._module(items)
+
+    def _is_known(self, items: Items, kind: str, role: str, node: tree_sitter.Node) -> bool:
+        """Add a copy of a statement if it is known."""
+        if self._known is None or node.has_error:
+            return False
+        start, end = node.start_byte, node.end_byte
+        if not self._is_plain(start, end) or self.text[self._covered : start].strip():
+            return False
+        found = self._known.copy(kind, self.text[start:end], self._original(start))
+        if found is None:
+            return False
+        statement, tokens = found
+        statement.role = role
+        items.append(statement)
+        self.tokens += tokens
+        self._covered = end
+        return True
+
+    def _add_statement(self, kind: str, item: Item, node: tree_sitter.Node | None) -> None:
+        """Keep a statement that was closed as the last item."""
+        assert node is not None and self.statements is not None
+        start, end = node.start_byte, node.end_byte
+        if type(item) is Node and not node.has_error and self._is_plain(start, end):
+            first = bisect_left(self.tokens, item.start, key=_start)
+            self.statements.add(kind, self.text[start:end], item, self.tokens[first:])
+
+    def _is_plain(self, start: int, end: int) -> bool:
+        """Say whether nothing was inserted into a span of the text."""
+        return not self._starts or self._original(end) - self._original(start) == end - start
 
     def _module(self, items: Items) -> Node:
         self._add_gap(items, len(self.text), "")
@@ -219,9 +255,13 @@ class _Builder:
         module.start, module.end = 0, size
         return module
 
-    def _has_expressions(self, string: tree_sitter.Node) -> bool:
-        """Say whether a string is an f-string (or a template)."""
-        start = string.start_byte
+    def _is_inner(self, kind: str, node: tree_sitter.Node) -> bool:
+        """Say whether what is below a node is looked at; of strings, that of f-strings (and templates)."""
+        if kind not in _LEAVES:
+            return True
+        if kind != "string":
+            return False
+        start = node.start_byte
         first = self.text[start : start + 1]
         if first in (b'"', b"'"):
             return False
@@ -306,11 +346,12 @@ def _close(kind: str, role: str, items: Items, outer: Items, parent: str) -> Non
     outer += result
 
 
-def _finish(source: bytes, root: Node, tokens: list[Token]) -> Tree:
+def _finish(source: bytes, root: Node, builder: _Builder) -> Tree:
     """Number the nodes, tell each token and node where it belongs, and check the depth."""
     nodes: list[Node] = []
     depths: list[int] = []
     stack = [root]
+    tokens = builder.tokens
     num_tokens = 0
     while stack:
         node = stack.pop()
@@ -330,7 +371,15 @@ def _finish(source: bytes, root: Node, tokens: list[Token]) -> Tree:
         tokens = [token for token in tokens if token.role != JOINED]
     if num_tokens != len(tokens):  # a shape added an identifier that lacks
         tokens = sorted((token for node in nodes for token in node.tokens), key=lambda token: (token.start, token.end))
-    return Tree(source, root, nodes, tokens)
+    tree = Tree(source, root, nodes, tokens)
+    if builder.statements is not None:
+        builder.statements.seal(tree)
+        tree.statements = builder.statements
+    return tree
+
+
+def _start(token: Token) -> int:
+    return token.start
 
 
 def _too_deep() -> SourceError:

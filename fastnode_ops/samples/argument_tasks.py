@@ -26,6 +26,7 @@ from fastnode_ops.samples.sample import (
     analyse_edited,
     answer_of,
     choose,
+    released,
     trim_end,
 )
 
@@ -55,7 +56,8 @@ def make_arg_type(analysis: Analysis, symbol: str, rng: np.random.Generator, con
     edited, placed = cut_argument(analysis, site, INFER_ARG_TYPE, context)
     rows = arg_type_rows(symbol, options, context)
     answer = answer_of(rng, options.index(kind), len(rows), context.num_negatives)
-    graph, feed = arg_type_feed(edited, placed, rows, context)
+    with released(edited):
+        graph, feed = arg_type_feed(edited, placed, rows, context)
     return GraphSample("arg_type", graph, feed, answer)
 
 
@@ -75,7 +77,8 @@ def make_kwarg_name(analysis: Analysis, symbol: str, rng: np.random.Generator, c
     edited, placed = cut_argument(analysis, site, KEYWORD_DUMMY, context)
     rows = keyword_rows(symbol, keywords, context)
     answer = answer_of(rng, keywords.index(keyword_of(site.argument)), len(rows), context.num_negatives)
-    graph, feed = keyword_feed(edited, placed, rows, context)
+    with released(edited):
+        graph, feed = keyword_feed(edited, placed, rows, context)
     return GraphSample("kwarg_name", graph, feed, answer)
 
 
@@ -105,7 +108,8 @@ def make_arg_placeholder(
     types, _ = pattern.feed(keyword_of(site.argument), site.index)
     edited, placed = cut_argument(analysis, site, INFER_ARG_PLACEHOLDER, context)
     answer = answer_of(rng, int(is_placeholder), len(rows), context.num_negatives)
-    graph, feed = placeholder_feed(edited, placed, rows, types, context)
+    with released(edited):
+        graph, feed = placeholder_feed(edited, placed, rows, types, context)
     return GraphSample("arg_placeholder", graph, feed, answer)
 
 
@@ -152,7 +156,7 @@ def cut_argument(analysis: Analysis, site: CallSite, text: str, context: SampleC
     else:
         cut, insertion = call.parts["left_paren"].end, f"{text})"
     end = trim_end(source, max(call.end - 1, cut), enclosing_statement(call))
-    edited = analyse_edited(source[:cut] + insertion.encode() + source[end:], context.symbols)
+    edited = analyse_edited(source[:cut] + insertion.encode() + source[end:], context.symbols, analysis.tree)
     return edited, find_argument(edited, call.parts["left_paren"].start, site.index)
 
 

@@ -20,6 +20,7 @@ from fastnode_ops.samples.sample import (
     analyse_edited,
     answer_of,
     choose,
+    released,
     trim_end,
 )
 
@@ -46,7 +47,8 @@ def make_attr(analysis: Analysis, symbol: str, rng: np.random.Generator, context
         raise Rejected("no_production")
     answer = answer_of(rng, rows.index(true_row), len(rows), context.num_negatives)
     edited, site = cut_attribute(analysis, chosen, context)
-    graph, feed = attribute_feed(edited, site, rows, context)
+    with released(edited):
+        graph, feed = attribute_feed(edited, site, rows, context)
     return GraphSample("attr", graph, feed, answer)
 
 
@@ -62,7 +64,7 @@ def cut_attribute(analysis: Analysis, attribute: Node, context: SampleContext) -
     dot = attribute.parts["dot"].end
     source = analysis.source
     end = trim_end(source, dot, enclosing_statement(attribute))
-    edited = analyse_edited(source[:dot] + DUMMY.encode() + source[end:], context.symbols)
+    edited = analyse_edited(source[:dot] + DUMMY.encode() + source[end:], context.symbols, analysis.tree)
     return edited, find_dummy(edited, dot)
 
 

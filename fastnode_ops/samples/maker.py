@@ -189,6 +189,7 @@ class SampleMaker:
                 self._filter.add(place)
             raise
         finally:
+            analysis.close()
             self._observe(metric_of(task), time.perf_counter() - started)
 
     def _analysis(self, file_id: str, source: bytes) -> Analysis:

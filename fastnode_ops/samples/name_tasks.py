@@ -24,6 +24,7 @@ from fastnode_ops.samples.sample import (
     analyse_edited,
     answer_of,
     choose,
+    released,
     trim_end,
 )
 
@@ -44,7 +45,8 @@ def make_call(analysis: Analysis, symbol: str, rng: np.random.Generator, context
     true_name = site.argument.parts["value"].text
     edited, placed = cut_at_value(analysis, site, context)
     types, words = pattern.feed(keyword_of(site.argument), site.index)
-    graph, feed, candidates = name_feed(edited, placed, context, scope="call", types=types, subtokens=words)
+    with released(edited):
+        graph, feed, candidates = name_feed(edited, placed, context, scope="call", types=types, subtokens=words)
     label = _label(candidates, true_name)
     answer = answer_of(rng, label, len(candidates), context.num_negatives)
     return GraphSample("call", graph, feed, answer)
@@ -91,7 +93,7 @@ def cut_at_value(analysis: Analysis, site: CallSite, context: SampleContext) -> 
     assert site.argument is not None
     start = site.argument.parts["value"].start
     end = trim_end(source, max(call.end - 1, start), enclosing_statement(call))
-    edited = analyse_edited(source[:start] + DUMMY.encode() + b")" + source[end:], context.symbols)
+    edited = analyse_edited(source[:start] + DUMMY.encode() + b")" + source[end:], context.symbols, analysis.tree)
     value: Node = find_argument(edited, call.parts["left_paren"].start, site.index).parts["value"]
     if value.kind != "NameExpr" or value.text != DUMMY or value.start != start:
         raise Rejected("site_not_found_again")
@@ -112,12 +114,15 @@ def make_attr_base(analysis: Analysis, symbol: str, rng: np.random.Generator, co
     base = _first_possible(analysis, [bases[place] for place in rng.permutation(len(bases))])
     start, end = removed_span(base)
     source = analysis.source
-    edited = analyse_edited(source[:start] + DUMMY.encode() + source[end:], context.symbols)
+    edited = analyse_edited(source[:start] + DUMMY.encode() + source[end:], context.symbols, analysis.tree)
     placed = edited.tree.node_at(start)
     if placed.kind != "NameExpr" or placed.text != DUMMY or placed.start != start:
         raise Rejected("site_not_found_again")
     marker = [ATTR_BASE_NAME_DECODER]
-    graph, feed, candidates = name_feed(edited, placed, context, scope="attribute_base", types=marker, subtokens=marker)
+    with released(edited):
+        graph, feed, candidates = name_feed(
+            edited, placed, context, scope="attribute_base", types=marker, subtokens=marker
+        )
     label = _label(candidates, base.text)
     answer = answer_of(rng, label, len(candidates), context.num_negatives)
     return GraphSample("attr_base", graph, feed, answer)

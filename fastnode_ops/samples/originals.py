@@ -57,10 +57,11 @@ class Originals:
         return Analysis(*kept, self._symbols)
 
     def _keep(self, file_id: str, source: bytes) -> tuple[Tree, Scopes]:
-        tree = parse(source)
+        tree = parse(source, keep=True)
         kept = self._kept[file_id] = (tree, resolve_scopes(tree))
         self._num_bytes += len(source)
         while self._num_bytes > self._max_bytes and len(self._kept) > 1:
             _, (oldest, _) = self._kept.popitem(last=False)
             self._num_bytes -= len(oldest.source)
+            oldest.unlink()
         return kept

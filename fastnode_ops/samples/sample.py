@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from fastnode_ops.analysis.analysis import Analysis, analyse
-from fastnode_ops.analysis.nodes import Node
+from fastnode_ops.analysis.nodes import Node, Tree
 from fastnode_ops.config import GraphConfig, TaskName
 from fastnode_ops.graphs.expansion import SplitGraph
 from fastnode_ops.graphs.vocabulary import Vocabulary
@@ -182,9 +183,18 @@ def answer_of(rng: np.random.Generator, label: int, num_candidates: int, num_neg
     return Answer(label, [others[place] for place in order])
 
 
-def analyse_edited(text: bytes, symbols: SymbolStore) -> Analysis:
-    """Analyse an edited text; it is the same function as for files."""
-    return analyse(text, symbols)
+def analyse_edited(text: bytes, symbols: SymbolStore, original: Tree | None = None) -> Analysis:
+    """Analyse an edited text; it is the same function as for files. The tree of the text before it saves time."""
+    return analyse(text, symbols, edited=original)
+
+
+@contextmanager
+def released(edited: Analysis) -> Iterator[None]:
+    """Let go of an edited text after its use; there are many, and the garbage collector needs long to find them."""
+    try:
+        yield
+    finally:
+        edited.close(with_tree=True)
 
 
 def line_end(source: bytes, position: int) -> int:
