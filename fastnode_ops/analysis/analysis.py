@@ -20,13 +20,22 @@ class Analysis:
         tree: Its syntax tree.
         scopes: Its variables.
         symbols: The store that it was analysed with.
+        calls: Its calls by the canonical path of the function, as far as `calls_of` was asked.
     """
 
-    def __init__(self, tree: Tree, scopes: Scopes, symbols: SymbolStore, max_steps: int = MAX_STEPS) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        scopes: Scopes,
+        symbols: SymbolStore,
+        max_steps: int = MAX_STEPS,
+        calls: dict[str, list[Node]] | None = None,
+    ) -> None:
         self.source = tree.source
         self.tree = tree
         self.scopes = scopes
         self.symbols = symbols
+        self.calls = {} if calls is None else calls
         self._inference = Inference(tree, scopes, symbols, max_steps)
         self._values: dict[int, Values] = {}
 

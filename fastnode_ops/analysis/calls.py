@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.nodes import Node, is_expression
-from fastnode_ops.analysis.symbols_at import is_occurrence
+from fastnode_ops.analysis.symbols_at import symbols_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +44,19 @@ def keyword_of(argument: Node) -> str:
     return name.text if name is not None else ""
 
 
-def calls_of(analysis: Analysis, function: str) -> Iterator[Node]:
-    """Yield the calls of the function with this canonical path, in source order."""
-    for node in analysis.tree.nodes:
-        if node.kind == "CallExpr" and node.parts["left_paren"].end > node.parts["left_paren"].start:
-            called = node.parts["function"]
-            if is_expression(called) and is_occurrence(analysis, called, function):
-                yield node
+def calls_of(analysis: Analysis, function: str) -> list[Node]:
+    """Return the calls of the function with this canonical path, in source order.
+
+    The calls of all functions are found when it is asked for first, and kept for all analyses of the file.
+    """
+    if not analysis.calls:
+        for node in analysis.tree.nodes:
+            if node.kind == "CallExpr" and node.parts["left_paren"].end > node.parts["left_paren"].start:
+                called = node.parts["function"]
+                symbols = symbols_at(analysis, called) if is_expression(called) else ()
+                for canonical in {occurrence.canonical for occurrence in symbols}:
+                    analysis.calls.setdefault(canonical, []).append(node)
+    return analysis.calls.get(function, [])
 
 
 def find_call(analysis: Analysis, paren_start: int) -> Node | None:
