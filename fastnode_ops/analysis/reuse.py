@@ -7,6 +7,8 @@ same kind of statement with the same text, the nodes are copied, with their posi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import tree_sitter
@@ -25,8 +27,8 @@ class Statements:
     def __init__(self, text: bytes, parsed: tree_sitter.Tree) -> None:
         self._text = text
         self._parsed = parsed
-        self._found: dict[tuple[str, bytes], tuple[Node, list[Token]]] = {}
-        self._nodes: list[Node] = []
+        self._added: dict[tuple[str, bytes], tuple[Node, list[Token]]] = {}
+        self._found: dict[tuple[str, bytes], Statement] = {}
 
     def add(self, kind: str, text: bytes, node: Node, tokens: list[Token]) -> None:
         """Keep a statement; the first of several equal ones counts.
@@ -37,7 +39,7 @@ class Statements:
             node: Its node.
             tokens: The tokens of its text, in order.
         """
-        self._found.setdefault((kind, text), (node, tokens))
+        self._added.setdefault((kind, text), (node, tokens))
 
     def edited(self, text: bytes) -> tree_sitter.Tree:
         """Return the parser's tree, told what is different in another text: where the parser has to look."""
@@ -50,29 +52,88 @@ class Statements:
         parsed.edit(start, *ends, _point(old, start), _point(old, ends[0]), _point(text, ends[1]))
         return parsed
 
-    def seal(self, tree: Tree) -> None:
-        """Complete the collection with the finished tree; what is not in it as it was added is left out."""
-        self._nodes = nodes = tree.nodes
-        self._found = {key: found for key, found in self._found.items() if nodes[found[0].index] is found[0]}
+    def seal(self, tree: Tree, depths: Sequence[int]) -> None:
+        """Complete the collection with the finished tree; what is not in it as it was added is left out.
 
-    def copy(self, kind: str, text: bytes, start: int) -> tuple[Node, list[Token]] | None:
-        """Return a copy of the nodes and the tokens of a statement, at another position; None if there is none.
+        Args:
+            tree: The tree.
+            depths: How deep each of its nodes lies.
+        """
+        for key, (root, tokens) in self._added.items():
+            if tree.nodes[root.index] is root:
+                last = root
+                while last.children:
+                    last = last.children[-1]
+                span = slice(root.index, last.index + 1)
+                self._found[key] = Statement(tree.nodes[span], tokens, max(depths[span]) - depths[root.index])
+        self._added.clear()
 
-        Parents, owners of tokens and numbers are not set.
+    def copy(self, kind: str, text: bytes, start: int) -> Statement | None:
+        """Return a copy of a statement at another position; None if there is none.
+
+        Parents and owners are set in it, numbers are not.
         """
         found = self._found.get((kind, text))
-        if found is None:
-            return None
-        root, tokens = found
-        shift = start - root.start
-        new: dict[Any, Any] = {}
-        copied = [_copy_token(token, shift, new) for token in tokens]
-        last = root
-        while last.children:
-            last = last.children[-1]
-        for node in reversed(self._nodes[root.index : last.index + 1]):
-            new[node] = _copy_node(node, shift, new)
-        return new[root], copied
+        return None if found is None else _copied(found, start - found.nodes[0].start)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The nodes and tokens of a statement.
+
+    Args:
+        nodes: It and all nodes below it, in pre-order.
+        tokens: The tokens of its text, in order.
+        height: How deep the deepest node lies below it.
+    """
+
+    nodes: list[Node]
+    tokens: list[Token]
+    height: int
+
+
+def _copied(statement: Statement, shift: int) -> Statement:
+    """Copy all nodes and tokens. Most of the time of an edited text is spent here, so nothing is called in it."""
+    new: dict[Any, Any] = {}
+    nodes: list[Node] = []
+    make_token, make_node = Token.__new__, Node.__new__
+    for token in statement.tokens:
+        new[token] = made = make_token(Token)
+        made.kind, made.text, made.role = token.kind, token.text, token.role
+        made.start, made.end = token.start + shift, token.end + shift
+    tokens = list(new.values())
+    for node in reversed(statement.nodes):  # children before their parents
+        new[node] = copy = make_node(Node)
+        copy.kind, copy.text, copy.role = node.kind, node.text, node.role
+        copy.start, copy.end = node.start + shift, node.end + shift
+        copy.index, copy.parent = -1, None
+        copy.tokens = [new[token] if token in new else _put_in(token, shift, new) for token in node.tokens]
+        for made in copy.tokens:
+            made.node = copy
+        if node.children:
+            copy.children = [new[child] for child in node.children]
+            for child in copy.children:
+                child.parent = copy
+            copy.parts = {name: _copied_part(part, new) for name, part in node.parts.items()}
+        else:
+            copy.children = []
+            copy.parts = node.parts  # there is no part without a child
+        nodes.append(copy)
+    nodes.reverse()
+    return Statement(nodes, tokens, statement.height)
+
+
+def _put_in(token: Token, shift: int, new: dict[Any, Any]) -> Token:
+    """Copy a token that is not in the text: an identifier that lacks."""
+    made = new[token] = Token(token.kind, token.text, token.start + shift, token.end + shift, token.role)
+    return made
+
+
+def _copied_part(part: Any, new: dict[Any, Any]) -> Any:
+    kind = type(part)
+    if kind is Node or kind is Token:
+        return new[part]
+    return [new[item] for item in part] if kind is list else part
 
 
 def _common_start(first: bytes, second: bytes) -> int:
@@ -90,34 +151,3 @@ def _common_start(first: bytes, second: bytes) -> int:
 def _point(text: bytes, position: int) -> tuple[int, int]:
     """Return line and column of a position, both from 0."""
     return text.count(b"\n", 0, position), position - (text.rfind(b"\n", 0, position) + 1)
-
-
-def _copy_token(token: Token, shift: int, new: dict[Any, Any]) -> Token:
-    copied = new[token] = Token(token.kind, token.text, token.start + shift, token.end + shift, token.role)
-    return copied
-
-
-def _copy_node(node: Node, shift: int, new: dict[Any, Any]) -> Node:
-    """Copy a node whose children were copied before."""
-    copied = Node.__new__(Node)
-    copied.kind = node.kind
-    copied.start = node.start + shift
-    copied.end = node.end + shift
-    copied.text = node.text
-    copied.role = node.role
-    copied.index = -1
-    copied.parent = None
-    copied.tokens = [new[token] if token in new else _copy_token(token, shift, new) for token in node.tokens]
-    if node.children:
-        copied.children = [new[child] for child in node.children]
-    else:
-        copied.children = []
-    copied.parts = {name: _copy_part(part, new) for name, part in node.parts.items()} if node.parts else {}
-    return copied
-
-
-def _copy_part(part: Any, new: dict[Any, Any]) -> Any:
-    kind = type(part)
-    if kind is Node or kind is Token:
-        return new[part]
-    return [new[item] for item in part] if kind is list else part

@@ -30,7 +30,7 @@ from fastnode_ops.analysis.nodes import (
 )
 from fastnode_ops.analysis.parameter_shapes import PARAMETER_SHAPES
 from fastnode_ops.analysis.repairs import Insertion, has_open_lines, repair
-from fastnode_ops.analysis.reuse import Statements
+from fastnode_ops.analysis.reuse import Statement, Statements
 from fastnode_ops.analysis.shaping import Items, Shape, empty_expression, error, splice
 from fastnode_ops.analysis.statement_shapes import STATEMENT_SHAPES
 from ops_common.errors import DataError
@@ -126,29 +126,22 @@ def parse(source: bytes, *, keep: bool = False, edited: Tree | None = None) -> T
     """
     check_source(source)
     known: Statements | None = edited.statements if edited is not None else None
-    parsed = _parsed(source, known)
+    parser = getattr(_local, "parser", None)
+    if parser is None:
+        parser = _local.parser = tree_sitter.Parser(_LANGUAGE)
+    parsed = parser.parse(source) if known is None else parser.parse(source, known.edited(source))
     if not parsed.root_node.has_error:
         builder = _Builder(source, [], keep, known)
         root = builder.build(parsed)
         if not has_open_lines(source, builder.tokens):
             return _finish(source, root, builder)
     text, insertions = repair(source)
+    if insertions:
+        parsed = parser.parse(text) if known is None else parser.parse(text, known.edited(text))
+    if known is not None and parsed.root_node.has_error:
+        parsed = parser.parse(text)  # how it gets over an error depends on what it knew
     builder = _Builder(text, insertions, keep, known)
-    root = builder.build(_parsed(text, known) if insertions else parsed)
-    return _finish(source, root, builder)
-
-
-def _parsed(text: bytes, known: Statements | None) -> tree_sitter.Tree:
-    """Return the parser's tree of a text."""
-    parser = getattr(_local, "parser", None)
-    if parser is None:
-        parser = _local.parser = tree_sitter.Parser(_LANGUAGE)
-    if known is not None:
-        parsed = parser.parse(text, known.edited(text))
-        if not parsed.root_node.has_error:
-            return parsed
-    # errors are got over in ways that depend on what was known
-    return parser.parse(text)
+    return _finish(source, builder.build(parsed), builder)
 
 
 class _Builder:
@@ -166,6 +159,7 @@ class _Builder:
         self._keep = keep
         self.statements: Statements | None = None
         self._known = known
+        self.copied: dict[Node, Statement] = {}
         self.tokens: list[Token] = []
         self._covered = 0  # up to where the text is in tokens, comments or white space
         self._positions = [position for position, _ in insertions]
@@ -224,10 +218,11 @@ class _Builder:
         found = self._known.copy(kind, self.text[start:end], self._original(start))
         if found is None:
             return False
-        statement, tokens = found
-        statement.role = role
-        items.append(statement)
-        self.tokens += tokens
+        root = found.nodes[0]
+        root.role = role
+        items.append(root)
+        self.copied[root] = found
+        self.tokens += found.tokens
         self._covered = end
         return True
 
@@ -351,13 +346,21 @@ def _finish(source: bytes, root: Node, builder: _Builder) -> Tree:
     nodes: list[Node] = []
     depths: list[int] = []
     stack = [root]
-    tokens = builder.tokens
     num_tokens = 0
     while stack:
         node = stack.pop()
+        depth = depths[node.parent.index] + 1 if node.parent is not None else 0
+        if node in builder.copied:
+            copied = builder.copied[node]
+            for index, inner in enumerate(copied.nodes, len(nodes)):
+                inner.index = index
+            nodes += copied.nodes
+            depths += [depth + copied.height] * len(copied.nodes)
+            num_tokens += sum(len(inner.tokens) for inner in copied.nodes)
+            continue
         node.index = len(nodes)
         nodes.append(node)
-        depths.append(depths[node.parent.index] + 1 if node.parent is not None else 0)
+        depths.append(depth)
         for token in node.tokens:
             token.node = node
         num_tokens += len(node.tokens)
@@ -367,15 +370,20 @@ def _finish(source: bytes, root: Node, builder: _Builder) -> Tree:
             stack += reversed(node.children)
     if max(depths) > MAX_DEPTH:
         raise _too_deep()
-    if num_tokens != len(tokens):
-        tokens = [token for token in tokens if token.role != JOINED]
-    if num_tokens != len(tokens):  # a shape added an identifier that lacks
-        tokens = sorted((token for node in nodes for token in node.tokens), key=lambda token: (token.start, token.end))
+    tokens = builder.tokens if num_tokens == len(builder.tokens) else _owned_tokens(builder.tokens, nodes, num_tokens)
     tree = Tree(source, root, nodes, tokens)
     if builder.statements is not None:
-        builder.statements.seal(tree)
+        builder.statements.seal(tree, depths)
         tree.statements = builder.statements
     return tree
+
+
+def _owned_tokens(tokens: list[Token], nodes: list[Node], num_owned: int) -> list[Token]:
+    """Return the tokens that belong to nodes, in order: some were joined to others, or added by a shape."""
+    tokens = [token for token in tokens if token.role != JOINED]
+    if num_owned != len(tokens):
+        tokens = sorted((token for node in nodes for token in node.tokens), key=lambda token: (token.start, token.end))
+    return tokens
 
 
 def _start(token: Token) -> int:
