@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ops_common.errors import ArtifactError
+from ops_common.errors import ArtifactError, NoRoomError
 
 MANIFEST_NAME = "manifest.json"
 
@@ -30,7 +30,7 @@ _counter = itertools.count()
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 # What the system says when the medium is full, the quota is used up, or the file may not grow further.
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -47,7 +47,8 @@ def atomic_path(final: Path) -> Iterator[Path]:
         The name to write to: `.<name>.<pid>.<n>.part` in the same folder. The body has to create the file.
 
     Raises:
-        ArtifactError: The disk is full, the folder cannot be written, or `final` is a folder itself.
+        NoRoomError: The disk is full.
+        ArtifactError: The folder cannot be written, or `final` is a folder itself.
     """
     final = Path(final)
     if final.is_dir():
@@ -321,8 +322,8 @@ def _no_room_named(final: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise ArtifactError(
+        if error.errno in NO_ROOM:
+            raise NoRoomError(
                 f"{final} cannot be written: {error.strerror}", "free disk space or quota, then run the step again"
             ) from error
         if isinstance(error, PermissionError) and str(final.parent) in str(error.filename):

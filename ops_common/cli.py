@@ -10,6 +10,7 @@ of the error (`ops_common.errors`), 2 for a wrong command line, 130 after a sign
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import json
 import logging
@@ -23,15 +24,17 @@ import traceback
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
-from ops_common.artifacts import json_default, write_json
-from ops_common.errors import Interrupted, OpsError
+from ops_common.artifacts import NO_ROOM, json_default, write_json
+from ops_common.cli_help import HelpTexts, group_with_examples
+from ops_common.errors import Interrupted, NoRoomError, OpsError
+from ops_common.log_lines import JsonLines, context_of, is_json_asked
+from ops_common.run_record import NOT_RECORDED, RECORD_NAME, Command, recorded
 
 Task = Callable[..., Mapping[str, Any]]
 
@@ -39,16 +42,14 @@ _SCALARS = (str, int, float, bool)
 _BUG_STATUS = 1
 
 
-def build_cli(
-    name: str, tasks: Sequence[Task], *, about: str = "", examples: Sequence[tuple[str, str]] = ()
-) -> typer.Typer:
+def build_cli(name: str, tasks: Sequence[Task], *, about: str = "", texts: HelpTexts | None = None) -> typer.Typer:
     """Makes the application whose commands are task functions.
 
     Args:
         name: What the application is called.
-        tasks: The task functions, in the order of the help.
+        tasks: The task functions.
         about: What the application is for, in a sentence or two.
-        examples: Pairs of a short text and a command line, shown in a panel at the end of the help.
+        texts: Their groups, in the order of the help, and an example of each.
 
     Returns:
         The application; call it to run the command named on the command line.
@@ -56,10 +57,15 @@ def build_cli(
     Raises:
         TypeError: A function does not have the form of a task function.
     """
+    told = texts or HelpTexts()
+    ordered = told.in_order(tasks)
+    calls = {task.__name__: f"python -m {name.replace('-', '_')} {command_name(task)}" for task in tasks}
+    lines = {task.__name__: f"{calls[task.__name__]} {told.example_of(task)}".strip() for task in tasks}
+    overview = [(told.group_of(task.__name__), lines[task.__name__]) for task in ordered] if texts else []
     app = typer.Typer(
         name=name,
         help=about or None,
-        cls=_group_with_examples(examples),
+        cls=group_with_examples(told.first_steps, overview),
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -71,8 +77,13 @@ def build_cli(
     def configure() -> None:
         _log_to_stderr()
 
-    for task in tasks:
-        app.command(command_name(task), help=_escaped(summary(task)))(_command(task))
+    for task in ordered:
+        app.command(
+            command_name(task),
+            help=_escaped(summary(task)),
+            rich_help_panel=told.group_of(task.__name__) if told.groups else None,
+            epilog=f"Example: [bold]{_escaped(lines[task.__name__])}[/bold]",
+        )(_command(task))
     return app
 
 
@@ -96,7 +107,7 @@ def run_task(task: Task, arguments: Mapping[str, Any], result_file: Path | None 
         with _only_the_result_on_stdout():
             if result_file is not None:
                 result_file.unlink(missing_ok=True)
-            with _sigterm_unwinds():
+            with _sigterm_unwinds(), _recorded(task, arguments, result_file):
                 result = _plain_result(task, task(**arguments))
             if result_file is not None:
                 write_json(result_file, result)
@@ -104,12 +115,29 @@ def run_task(task: Task, arguments: Mapping[str, Any], result_file: Path | None 
         return _fail(error)
     except KeyboardInterrupt:
         return _fail(Interrupted(f"{command_name(task)} was interrupted", "run it again to continue"))
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            traceback.print_exc()
+            return _BUG_STATUS
+        return _fail(NoRoomError(f"{command_name(task)}: {error}", "make room, then run it again"))
     except Exception:
         traceback.print_exc()
         return _BUG_STATUS
     sys.stdout.write(json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()
     return 0
+
+
+def _recorded(task: Task, arguments: Mapping[str, Any], result_file: Path | None) -> AbstractContextManager[None]:
+    """Keeps the command in the record of the run that it belongs to; of none, nothing is kept."""
+    name, folder = task.__name__, arguments.get("run_dir") or arguments.get("work_dir")
+    if result_file is not None and (result_file.parent.parent / RECORD_NAME).is_file():
+        # a task of a workflow, whose first task has begun the record: results/<task>.json
+        name, folder = result_file.stem, result_file.parent.parent
+    if not folder or name in NOT_RECORDED:
+        return nullcontext()
+    library = task.__module__.partition(".")[0]
+    return recorded(Command(Path(str(folder)), name, library, task.__name__, arguments))
 
 
 def summary(task: Task) -> str:
@@ -227,32 +255,12 @@ class _LevelFormatter(logging.Formatter):
 
 
 def _log_to_stderr() -> None:
+    if is_json_asked():
+        sys.stderr = JsonLines(sys.stderr, context_of())
+        atexit.register(sys.stderr.end)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LevelFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-
-
-def _group_with_examples(examples: Sequence[tuple[str, str]]) -> type[TyperGroup]:
-    class Group(TyperGroup):
-        def format_help(self, ctx: Any, formatter: Any) -> None:
-            """Prints Typer's help, then the examples."""
-            super().format_help(ctx, formatter)
-            if examples:
-                _print_examples(examples)
-
-    return Group
-
-
-def _print_examples(examples: Sequence[tuple[str, str]]) -> None:
-    from rich.console import Console
-    from rich.panel import Panel
-    from rich.text import Text
-
-    text = Text()
-    for index, (what, line) in enumerate(examples):
-        text.append("\n\n" if index else "")
-        text.append(f"{what}\n", style="dim").append(f"  {line}", style="bold")
-    Console().print(Panel(text, title="Examples", title_align="left", border_style="dim"))
 
 
 def _escaped(text: str) -> str:

@@ -25,7 +25,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -121,9 +122,26 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the settings file {path}: {error}") from error
+        raise ConfigError(f"cannot read the settings file {path}: {error}", "config/ has examples") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Read nested values from a file: TOML when it is called so, else JSON.
+
+    Raises:
+        ConfigError: It cannot be read, or holds something else.
+    """
+    if path.suffix == ".toml":
+        return read_toml(path)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} is not a JSON object", "give an object of names and values")
+    return values
 
 
 def build_config(
@@ -151,7 +169,7 @@ def _apply_override(values: dict[str, Any], override: str, known: Mapping[str, S
     key, equals, text = override.partition("=")
     key = key.strip()
     if not equals:
-        raise ConfigError(f"override {override!r}: expected section.key=value")
+        raise ConfigError(f"override {override!r}: expected section.key=value", "for example num_steps=100")
     if key not in known:
         raise ConfigError(f"override {override!r}: unknown setting {key!r}", hint=_nearest(key, known))
     target = values
@@ -160,17 +178,27 @@ def _apply_override(values: dict[str, Any], override: str, known: Mapping[str, S
         target = target.setdefault(part, {})
         if not isinstance(target, dict):
             raise ConfigError(f"override {override!r}: {part!r} is not a section in the settings file")
-    target[name] = _parse_override(text, known[key].field)
+    target[name] = parse_override(text, known[key].field)
 
 
-def _parse_override(text: str, field: FieldInfo) -> Any:
+def parse_override(text: str, field: FieldInfo) -> Any:
+    """Read the value of a ``key=value``: TOML, or else the text as it stands; for a field of text always text."""
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
     # A folder called 2024 is a name, not a number.
-    is_text = field.annotation in (str, str | None)
+    is_text = _kinds(field.annotation) <= {str, type(None)}
     return text if is_text and not isinstance(value, str) else value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation allows, without their limits."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return {kind for part in get_args(annotation) for kind in _kinds(part)}
+    return {annotation}
 
 
 def _nearest(key: str, known: Mapping[str, object]) -> str:
@@ -227,13 +255,20 @@ def _plain(value: Any) -> Any:
 
 def fingerprint(config: BaseModel) -> str:
     """Return the SHA-256 of the settings' canonical JSON (sorted keys, no spaces, enumerations by name)."""
-    text = json.dumps(plain_values(config), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    # Read once more, since defaults are taken as they stand: 15 for a float, which a file's 15 makes 15.0.
+    read = type(config).model_validate(config.model_dump())
+    text = json.dumps(plain_values(read), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def to_toml(config: BaseModel) -> str:
     """Write the settings as TOML that ``load_config`` reads back equal; unset (None) settings are left out."""
-    values = {key: value for key, value in plain_values(config).items() if value is not None}
+    return toml_text(plain_values(config))
+
+
+def toml_text(settings: Mapping[str, Any]) -> str:
+    """Write settings that are plain values already (``plain_values``), as ``to_toml`` does."""
+    values = {key: value for key, value in settings.items() if value is not None}
     lines = [f"{key} = {_toml_value(value)}" for key, value in values.items() if not isinstance(value, dict)]
     for name, section in values.items():
         if isinstance(section, dict):

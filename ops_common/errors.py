@@ -5,6 +5,7 @@
     ├── ConfigError          3   a setting is wrong, unknown or contradicts another
     ├── DataError            4   an input file holds something that cannot be used
     │   └── ArtifactError    4   a file of ours is missing, torn or does not match its manifest
+    │       └── NoRoomError  4   a file of ours cannot be written: the disk or the quota is full
     ├── ServiceError         5   a service (S3, a host, an API) did not answer as it should
     ├── GateError            6   the work is sound, but its result did not pass a release gate
     └── Interrupted        130   a signal asked us to stop; state was saved first
@@ -68,6 +69,10 @@ class DataError(OpsError):
 
 class ArtifactError(DataError):
     """A file that we wrote is missing, torn, or does not match its manifest."""
+
+
+class NoRoomError(ArtifactError):
+    """A file cannot be written because the disk or the quota is full; it works again when there is room."""
 
 
 class ServiceError(OpsError):

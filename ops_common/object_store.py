@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 from ops_common.artifacts import atomic_path, check_relative_path, sha256_file
 from ops_common.errors import ArtifactError, ConfigError, ServiceError
@@ -145,6 +145,47 @@ class ObjectStore:
     def put_bytes(self, content: bytes, key: str) -> ObjectInfo:
         """Writes an object, reads it back and compares, like `put_file`."""
         return self._put(lambda: io.BytesIO(content), key, hashlib.sha256(content).hexdigest(), None)
+
+    def put_bytes_if(self, content: bytes, key: str, *, etag: str) -> ObjectInfo | None:
+        """Writes a small object only where nobody has written since somebody looked; the service decides, in one step.
+
+        Args:
+            content: What to write.
+            key: The object's name.
+            etag: The tag that the object must still have; empty: there must be no such object.
+
+        Returns:
+            What was read back; None when the object is another one by now, and nothing was written.
+
+        Raises:
+            ServiceError: The service did not take it, or does not know such writes.
+        """
+        condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {"IfNoneMatch": "*"}
+        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
+        sha256 = hashlib.sha256(content).hexdigest()
+
+        def write() -> bool:
+            try:
+                self._client.put_object(
+                    Bucket=self.bucket,
+                    Key=self._full_key(key),
+                    Body=content,
+                    ContentType=kind,
+                    Metadata={_SHA256_KEY: sha256},
+                    **condition,
+                )
+            except Exception as error:
+                if has_code(error, "PreconditionFailed", "NoSuchKey", "412"):
+                    return False
+                raise
+            return True
+
+        is_written = self._call(f"write {key}", write)
+        if not is_written and self.head(key) is None:
+            return None  # it was to be there with a tag, and is not there at all
+        # Also where we are refused: an answer that got lost makes a second try find the first one's object.
+        found = self.measure(key)
+        return found if found.sha256 == sha256 else None
 
     def get_file(self, key: str, path: Path, *, sha256: str = "") -> str:
         """Copies an object into a file, which appears only when it is whole.

@@ -1,13 +1,17 @@
-"""Child processes that are servers: start in a session of their own, wait until they answer, end all of them."""
+"""Child processes that are servers: start in a session of their own, wait until they answer, end all of them.
+
+And a lock, for what only one process may do at a time.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -121,6 +125,32 @@ def wait_until(
         if time.monotonic() >= deadline:
             raise ServiceError(f"{what} was not ready after {timeout_seconds:g} s", _log_hint(log_path))
         time.sleep(interval_seconds)
+
+
+@contextmanager
+def exclusive_lock(path: Path, busy: str) -> Iterator[None]:
+    """Keeps other processes out while the body runs.
+
+    The lock belongs to the process: the system releases it however the process ends.
+
+    Args:
+        path: The lock file, in a folder that exists; it stays there.
+        busy: What is the case when another process holds the lock, for the error.
+
+    Raises:
+        ConfigError: Another process holds it; the message names its process id.
+    """
+    with path.open("ab+", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(20).decode("ascii", "replace").strip() or "unknown"
+            raise ConfigError(f"{busy} (process {holder})", "wait for it, or end it first") from None
+        file.truncate(0)
+        with suppress(OSError):  # the lock holds on a full disk, too
+            file.write(str(os.getpid()).encode())
+        yield
 
 
 def last_lines(path: Path, num_lines: int = _NUM_LOG_LINES) -> str:

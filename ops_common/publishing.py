@@ -108,6 +108,28 @@ def read_published(store: Store, manifest_name: str = MANIFEST_NAME) -> dict[str
         raise ArtifactError(f"{where} is not JSON", "the model has to be uploaded again, under another id") from None
 
 
+def verify_published(store: Store, manifest_name: str = MANIFEST_NAME) -> dict[str, Any]:
+    """Reads every file of an upload and compares it with the manifest, which is returned.
+
+    Raises:
+        ArtifactError: There is no manifest, or a file is missing or is not what the manifest says; names it.
+        ServiceError: The service did not answer.
+    """
+    manifest = read_published(store, manifest_name)
+    entries = manifest["files"]
+    with Progress("verify", sum(entry["size_bytes"] for entry in entries.values()), "bytes") as progress:
+        for key, entry in entries.items():
+            found = store.measure(key)
+            if found.sha256 != entry["sha256"]:
+                raise ArtifactError(
+                    f"{store.uri(key)} has SHA-256 {found.sha256[:16]}…, not {entry['sha256'][:16]}… as "
+                    f"{manifest_name} says",
+                    "do not use this model; upload it again, under another id",
+                )
+            progress.advance(entry["size_bytes"])
+    return manifest
+
+
 class _Upload:
     """One upload: its store, its files, and the manifest that they shall have."""
 

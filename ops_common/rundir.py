@@ -10,9 +10,7 @@ DONE or FAILED              how the run ended
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +19,10 @@ from typing import Any, Self
 
 from ops_common.artifacts import json_default, read_json, write_json
 from ops_common.errors import ArtifactError, ConfigError
+from ops_common.processes import exclusive_lock
+
+RUN_REPORT_NAME = "run.html"
+"""The report about all of a run; it says when and where things were made, so it is never part of what is uploaded."""
 
 _ABSENT = object()
 
@@ -145,6 +147,14 @@ class RunDir:
             )
         return _entry(path, "result")
 
+    def recorded_result(self, task: str) -> dict[str, Any]:
+        """Returns what a finished task of this run returned, whatever it was asked.
+
+        Raises:
+            ArtifactError: The task has not finished, or its record is damaged.
+        """
+        return _entry(self._record_path(task), "result")
+
     def save_result(self, task: str, arguments: Mapping[str, Any], result: Mapping[str, Any]) -> None:
         """Records that a task finished: the last thing it does."""
         write_json(
@@ -162,19 +172,8 @@ class RunDir:
             ConfigError: Another process runs the task now; the message names its process id.
         """
         self.results_dir.mkdir(parents=True, exist_ok=True)
-        path = self.results_dir / f".{task}.lock"
-        with path.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise ConfigError(
-                    f"task {task} is running in run folder {self.path} (process {file.read().strip() or 'unknown'})",
-                    "wait for it, or end it first",
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        lock = self.results_dir / f".{task}.lock"
+        with exclusive_lock(lock, f"task {task} is running in run folder {self.path}"):
             yield
 
     def _record_path(self, task: str) -> Path:

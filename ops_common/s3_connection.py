@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 # Codes that come with a status below 500 and pass by themselves. A server that was restarted forgets the upload that
 # was under way (NoSuchUpload); the next try starts a new one.
 _TRANSIENT_CODES = frozenset(
-    {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "ThrottlingException", "NoSuchUpload"}
+    {
+        "SlowDown",
+        "RequestTimeout",
+        "RequestTimeTooSkewed",
+        "Throttling",
+        "ThrottlingException",
+        "NoSuchUpload",
+        "ConditionalRequestConflict",
+    }
 )
 _DENIED_CODES = frozenset({"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403"})
 

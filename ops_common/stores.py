@@ -6,6 +6,7 @@ know which one it is.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from ops_common.artifacts import atomic_path, check_relative_path, sha256_file, write_bytes
+from ops_common.artifacts import atomic_path, check_relative_path, make_folder, sha256_file, write_bytes
 from ops_common.errors import ArtifactError, ConfigError, ServiceError
 from ops_common.object_store import ObjectInfo, ObjectStore, RetryPolicy
 
@@ -37,6 +38,10 @@ class Store(Protocol):
 
     def put_bytes(self, content: bytes, key: str) -> ObjectInfo:
         """Writes a small file in one step, reads it back and compares."""
+        ...
+
+    def put_bytes_if(self, content: bytes, key: str, *, etag: str) -> ObjectInfo | None:
+        """Writes a small file only where nobody has written since somebody looked."""
         ...
 
     def get_file(self, key: str, path: Path, *, sha256: str = "") -> str:
@@ -103,6 +108,20 @@ class FolderStore:
         """Writes a file, reads it back and compares."""
         write_bytes(self._path(key), content)
         return self._written(key, hashlib.sha256(content).hexdigest())
+
+    def put_bytes_if(self, content: bytes, key: str, *, etag: str) -> ObjectInfo | None:
+        """Writes a file only while it has a tag (empty: does not exist); None when it is another one by now."""
+        path = self._path(key)
+        make_folder(path.parent)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)  # the system lets go of it however we end
+            found = self.head(key)
+            if (found.etag if found else "") != etag:
+                return None
+            return self.put_bytes(content, key)
+        finally:
+            os.close(folder)
 
     def get_file(self, key: str, path: Path, *, sha256: str = "") -> str:
         """Copies a file out; ArtifactError when there is none, or it has another digest."""

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import tensorflow as tf
 
 from ops_common.artifacts import write_json
 from ops_common.errors import ArtifactError, ConfigError, DataError
+from ops_common.learning.ahead import batches_ahead
 from ops_common.learning.checkpoints import CheckpointStore
 from ops_common.learning.pace import Cadence, FitSummary, Meter, Timer
 from ops_common.learning.stopping import stop_signals
@@ -31,7 +29,6 @@ from ops_common.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-NUM_BATCHES_AHEAD = 3
 MAX_NAMED_SAMPLES = 5
 DEFAULT_CADENCE = Cadence(steps=100, seconds=60)
 
@@ -118,6 +115,7 @@ def fit(
     validate: Callable[[int], Mapping[str, float]] | None = None,
     metrics_path: Path | None = None,
     peers: Peers | None = None,
+    end_making: Callable[[], None] | None = None,
 ) -> FitSummary:
     """Train until the plan is fulfilled; see the file's head.
 
@@ -129,46 +127,101 @@ def fit(
         validate: Given the global step, returns figures on held-out data for the metrics file.
         metrics_path: Metrics file; records of steps that are now done again are dropped.
         peers: Processes that train together with this one; None: it is alone.
+        end_making: Called when no more batches are needed; given, a wait for a batch hears signals and saves.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came, here or to a peer; the step was finished and a checkpoint written.
-        DataError: The loss or a weight is not finite; the message names the batch, and the file beside the checkpoints
-            (``non_finite_step_<n>.json``) that lists all its samples. The last checkpoint is sound.
+        DataError: The loss or a weight is not finite; ``non_finite_step_<n>.json`` lists the samples of the batch.
         ConfigError, ArtifactError: The newest checkpoint is another model's; all are torn; the disk is full.
     """
     variables = workload.variables_by_name()
-    saved_step = _start(variables, checkpoints, initialize, metrics_path, peers)
+    saver = _Saver(workload, variables, checkpoints, _start(variables, checkpoints, initialize, metrics_path, peers))
     step = first_step = int(variables["global_step"])
-    meter, is_stopped = Meter(first_step), False
-    saving, reporting = Timer(plan.save), Timer(plan.report)
-
-    with stop_signals() as stop, _batches_ahead(workload, step) as batches, _progress(plan, step) as progress:
-        while plan.num_steps <= 0 or step < plan.num_steps:
-            batch = next(batches)
-            outcome = workload.train_step(batch)
+    meter, saving, reporting, is_stopped = Meter(first_step), Timer(plan.save), Timer(plan.report), False
+    with (
+        stop_signals() as stop,
+        batches_ahead(workload.make_batch, _steps(plan, step), stop, end_making) as batches,
+        _progress(plan, step) as progress,
+    ):
+        for batch in batches:
+            if batch is None:  # it is long in coming
+                saver.save_rest(step)
+                continue
             step += 1
-            _check_loss(workload, step, batch, outcome.loss, checkpoints)
-            meter.add(step, workload.num_samples(batch), outcome.loss)
+            outcome = _update(workload, step, batch, checkpoints, meter)
+            saver.trained(batch)
             progress.advance(note=f"loss {outcome.loss:.4g}")
-
-            # Asked once a step, because it may change at any moment.
             is_stopped, is_out_of_time = _agreed(peers, stop.signal is not None, plan.is_over(meter.wall_seconds))
             is_last = step == plan.num_steps or is_out_of_time or is_stopped
             if reporting.is_due(step) or is_last or step == first_step + 1:
-                told = workload.report(step, batch, outcome)
-                _append(metrics_path, step, {"loss": outcome.loss, **meter.rates(), **told})
-            if checkpoints is not None and (saving.is_due(step) or is_last):
-                _check_weights(workload, step, batch, variables, checkpoints)
-                checkpoints.save(variables, step)
-                saved_step = step
-            if validate is not None and _is_validation_due(plan, step, is_last) and not is_stopped:
-                with meter.paused():
-                    _append(metrics_path, step, validate(step))
+                values = {"loss": outcome.loss, **meter.rates(), **workload.report(step, batch, outcome)}
+                _append(metrics_path, step, values)
+            if saving.is_due(step) or is_last:
+                saver.save_rest(step)
+            if _is_validation_due(plan, step, is_last) and not is_stopped:
+                _validate(validate, step, meter, metrics_path)
             if is_last:
                 break
         if is_stopped or stop.signal is not None:
-            raise stop.as_error(step, saved_step)
+            saver.save_rest(step)
+            raise stop.as_error(step, saver.saved_step)
     return meter.summary()
+
+
+def _update(
+    workload: Workload[Batch, Outcome], step: int, batch: Batch, checkpoints: CheckpointStore | None, meter: Meter
+) -> Outcome:
+    """Do one step, make sure that its loss is a number, and count it."""
+    outcome = workload.train_step(batch)
+    _check_loss(workload, step, batch, outcome.loss, checkpoints)
+    meter.add(step, workload.num_samples(batch), outcome.loss)
+    return outcome
+
+
+def _validate(
+    validate: Callable[[int], Mapping[str, float]] | None, step: int, meter: Meter, metrics_path: Path | None
+) -> None:
+    if validate is not None:
+        with meter.paused():
+            _append(metrics_path, step, validate(step))
+
+
+class _Saver(Generic[Batch]):
+    """Writes the checkpoints of a training.
+
+    Args:
+        workload: What is trained.
+        variables: Its variables.
+        checkpoints: Where they are kept; None: nowhere.
+        saved_step: Step of the newest checkpoint; None: there is none.
+    """
+
+    def __init__(
+        self,
+        workload: Workload[Batch, Any],
+        variables: Mapping[str, tf.Variable],
+        checkpoints: CheckpointStore | None,
+        saved_step: int | None,
+    ) -> None:
+        self.saved_step = saved_step
+        self._workload, self._variables, self._checkpoints = workload, variables, checkpoints
+        self._batch: Batch | None = None
+
+    def trained(self, batch: Batch) -> None:
+        """Take note of the batch of the last update."""
+        self._batch = batch
+
+    def save_rest(self, step: int) -> None:
+        """Write the checkpoint of a step when it holds more than the newest one."""
+        if self._checkpoints is None or self._batch is None or step == self.saved_step:
+            return
+        _check_weights(self._workload, step, self._batch, self._variables, self._checkpoints)
+        self._checkpoints.save(self._variables, step)
+        self.saved_step = step
+
+
+def _steps(plan: Plan, step: int) -> Iterable[int]:
+    return range(step, plan.num_steps) if plan.num_steps > 0 else count(step)
 
 
 def _check_same_step(peers: Peers | None, step: int) -> None:
@@ -269,21 +322,3 @@ def _write_samples(step: int, what: str, samples: list[dict[str, Any]], checkpoi
 
 def _spell_sample(sample: Mapping[str, Any]) -> str:
     return "(" + ", ".join(f"{key} {value}" for key, value in sample.items()) + ")"
-
-
-@contextmanager
-def _batches_ahead(workload: Workload[Batch, Any], step: int) -> Iterator[Iterator[Batch]]:
-    """Make the batches of this and the next steps in one background thread, so that the trainer finds them ready."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as executor:
-
-        def batches() -> Iterator[Batch]:
-            ahead: deque[Future[Batch]] = deque()
-            for next_step in count(step):
-                ahead.append(executor.submit(workload.make_batch, next_step))
-                if len(ahead) > NUM_BATCHES_AHEAD:
-                    yield ahead.popleft().result()
-
-        try:
-            yield batches()
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ops_common.artifacts import atomic_path
 from ops_common.cli import build_cli
+from ops_common.cli_help import HelpTexts
 from ops_common.errors import ConfigError, DataError, GateError, Interrupted, OpsError, ServiceError, UsageError
 
 KINDS: dict[str, type[OpsError]] = {
@@ -68,6 +69,9 @@ def break_things(*, how: str, folder: str = "") -> Mapping[str, Any]:
 
 
 if __name__ == "__main__":
-    build_cli(
-        "things", [weigh_things, break_things], about="Things.", examples=[("Weigh", "things weigh-things --name=me")]
-    )()
+    texts = HelpTexts(
+        groups={"Scales": ["weigh_things"]},
+        examples={"weigh_things": "--name=me"},
+        first_steps=[("Weigh", "things weigh-things --name=me")],
+    )
+    build_cli("things", [break_things, weigh_things], about="Things.", texts=texts)()

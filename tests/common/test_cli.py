@@ -115,6 +115,9 @@ def test_help_shows_commands_options_and_examples() -> None:
     assert "More about it" not in overview
     assert overview.index("weigh-things") < overview.index("break-things") < overview.index("Examples")
     assert "things weigh-things --name=me" in overview
+    assert overview.index("Scales") < overview.index("More commands")
+    assert "python -m things break-things --how HOW" in overview  # made up of what is required
+    assert "Example: python -m things weigh-things --name=me" in command
     assert "Whose things, as [who]." in command
     assert "How many there are." in command
     assert "Words. (give the option once for each value)" in command

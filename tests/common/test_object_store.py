@@ -57,6 +57,18 @@ def test_small_and_empty_objects(store: ObjectStore, tmp_path: Path) -> None:
     assert store.uri("empty").endswith("/models/empty")
 
 
+def test_a_write_on_condition(store: ObjectStore) -> None:
+    first = store.put_bytes_if(b"1", "pointer.json", etag="")
+    assert first is not None
+    assert store.put_bytes_if(b"2", "pointer.json", etag="") is None
+    second = store.put_bytes_if(b"2", "pointer.json", etag=first.etag)
+    assert second is not None
+    assert store.put_bytes_if(b"3", "pointer.json", etag=first.etag) is None
+    assert store.put_bytes_if(b"3", "other", etag=first.etag) is None
+    assert store.get_bytes("pointer.json") == b"2"
+    assert store.put_bytes_if(b"2", "pointer.json", etag=first.etag) == second  # an answer was lost: it is ours
+
+
 def test_list_goes_through_all_pages_of_its_own_prefix(store: ObjectStore) -> None:
     for index in range(7):
         store.put_bytes(b"x" * index, f"many/{index}")

@@ -84,7 +84,7 @@ def test_overrides(override: str, expected: House, tmp_path: Path) -> None:
         ("paint = 3\n", (), "paint: Input should be a valid dictionary or instance of Paint (given: 3)", ""),
         ("name = \n", (), "house.toml is not a TOML file", ""),
         ("", ("layers=3",), "override 'layers=3': unknown setting 'layers'", "did you mean 'paint.layers'?"),
-        ("", ("paint.layers",), "override 'paint.layers': expected section.key=value", ""),
+        ("", ("paint.layers",), "override 'paint.layers': expected section.key=value", "for example num_steps=100"),
         ("", ("x.y.z=1",), "unknown setting 'x.y.z'", "known settings: height_metres, name, paint.colour"),
         ("paint = 3\n", ("paint.layers=1",), "'paint' is not a section in the settings file", ""),
     ],

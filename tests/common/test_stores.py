@@ -30,6 +30,18 @@ def test_what_is_written_comes_back(store: FolderStore, tmp_path: Path) -> None:
     assert store.uri("serve/model.pb") == str(tmp_path / "store/serve/model.pb")
 
 
+def test_a_write_on_condition(store: FolderStore) -> None:
+    first = store.put_bytes_if(b"1", "a/pointer.json", etag="")
+    assert first is not None
+    assert store.put_bytes_if(b"2", "a/pointer.json", etag="") is None
+    second = store.put_bytes_if(b"2", "a/pointer.json", etag=first.etag)
+    assert second is not None
+    assert store.put_bytes_if(b"3", "a/pointer.json", etag=first.etag) is None
+    assert store.put_bytes_if(b"3", "a/other", etag=first.etag) is None
+    assert store.get_bytes("a/pointer.json") == b"2"
+    assert [info.key for info in store.list_objects()] == ["a/pointer.json"]
+
+
 def test_what_is_not_there(store: FolderStore, tmp_path: Path) -> None:
     assert store.list_objects() == []
     assert store.head("a") is None

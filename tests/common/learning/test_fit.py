@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ops_common.errors import ConfigError, DataError, Interrupted
+from ops_common.learning import ahead
 from ops_common.learning.checkpoints import CheckpointStore, latest_checkpoint
 from ops_common.learning.fit import Plan, fit
 from ops_common.learning.pace import Cadence
 from ops_common.metrics import append_metrics, read_metrics
+from ops_common.processes import wait_until
 from tests.common.learning.lines import LineWorkload
 
 pytestmark = pytest.mark.tf
@@ -81,6 +85,51 @@ def test_batches_are_asked_for_by_step(tmp_path: Path) -> None:
     workload = run(tmp_path, 8)
     assert workload.made[:3] == [5, 6, 7]
     assert workload.made == list(range(5, 5 + len(workload.made)))
+
+
+def test_no_batch_beyond_the_last_step_is_asked_for(tmp_path: Path) -> None:
+    assert run(tmp_path, 2).made == [0, 1]
+    assert run(tmp_path, 7).made == [2, 3, 4, 5, 6]
+
+
+class LateWorkload(LineWorkload):
+    """Has no batch of step 4 until it hears that none is needed; then calls what is to happen meanwhile."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self.ended = threading.Event()
+        self._meanwhile = meanwhile
+
+    def make_batch(self, step: int) -> np.ndarray:
+        if step == 4:
+            wait_until(lambda: self.global_step == 4, 30, "the steps before")
+            self._meanwhile()
+            self.ended.wait(30)
+        return super().make_batch(step)
+
+
+def test_a_signal_is_heard_while_a_batch_is_waited_for(tmp_path: Path) -> None:
+    workload = LateWorkload(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="stopped by SIGTERM at step 4; the checkpoint of step 4 is written"):
+        run(tmp_path, 20, workload, end_making=workload.ended.set)
+    assert steps_in(tmp_path) == [4]
+    assert run(tmp_path, 20).state() == run(None, 20).state()
+
+
+def test_what_is_done_is_saved_while_a_batch_is_long_in_coming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "IDLE_SECONDS", 0.1)
+    workload = LateWorkload(lambda: None)
+
+    def come() -> None:
+        wait_until(lambda: steps_in(tmp_path) == [4], 30, "the checkpoint")
+        workload.ended.set()
+
+    thread = threading.Thread(target=come)
+    thread.start()
+    run(tmp_path, 6, workload, end_making=lambda: None)
+    thread.join()
+    assert steps_in(tmp_path) == [4, 6]
+    assert workload.state() == run(None, 6).state()
 
 
 def test_checkpoints_by_steps_and_at_the_end(tmp_path: Path) -> None:
