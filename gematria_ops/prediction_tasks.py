@@ -16,6 +16,7 @@ Result = dict[str, str | int | float | bool]
 def predict_blocks(
     *,
     bundle_dir: str,
+    released_at: str = "",
     hex: list[str] | None = None,
     csv_file: str | None = None,
     tfrecord_file: str | None = None,
@@ -32,6 +33,7 @@ def predict_blocks(
 
     Args:
         bundle_dir: Folder of a model's bundle, or its s3:// URI as upload-model reports it.
+        released_at: A destination: take the model that is released there instead, if there is one; empty: do not ask.
         hex: Machine code of a block in hex.
         csv_file: CSV file, plain or .gz, local or s3://: machine code in hex, then a label (as BHive has it) or none.
         tfrecord_file: TFRecord file of blocks, local or s3://.
@@ -44,8 +46,11 @@ def predict_blocks(
     """
     from gematria_ops.inference.predicting_inputs import PredictionInput, predict_inputs
     from gematria_ops.remote_inputs import local_bundle, local_file
+    from ops_common.releases import read_released
 
-    with local_file(csv_file) as csv, local_file(tfrecord_file) as records, local_bundle(bundle_dir) as bundle:
+    released = read_released(released_at) if released_at else None
+    model = released.model_uri if released else bundle_dir
+    with local_file(csv_file) as csv, local_file(tfrecord_file) as records, local_bundle(model) as bundle:
         wanted = PredictionInput(
             hex_blocks=hex or (),
             csv_file=csv,
@@ -60,6 +65,7 @@ def predict_blocks(
     compared, errors = report.num_compared(), report.mape_percent()
     return {
         "output_file": output_file or "",
+        "model": model,
         "num_blocks": report.num_blocks,
         "num_predicted": report.num_predicted,
         **{f"num_{reason.replace(' ', '_')}": count for reason, count in report.num_unpredicted.items()},

@@ -20,9 +20,14 @@ from ops_common.artifacts import MANIFEST_NAME, atomic_folder, sha256_file, veri
 from ops_common.errors import ArtifactError
 from ops_common.object_store import ObjectStore, RetryPolicy
 from ops_common.publishing import Published, publish_files, read_published
+from ops_common.rundir import RUN_REPORT_NAME
 
-_BUNDLE, _REPORTS, _PREDICTIONS = "bundle", "reports", "predictions"
+REPORTS = "reports"
+"""Folder of an upload for what people read about the model, and what a comparison needs."""
+
+_BUNDLE, _PREDICTIONS = "bundle", "predictions"
 _MAIN_REPORT = "evaluation.html"
+_NOT_OF_THE_MODEL = frozenset({"comparison.json", "comparison.html", "comparison.md", RUN_REPORT_NAME})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +169,12 @@ def _files_to_upload(bundle_dir: Path, reports_dir: Path) -> dict[str, Path]:
     files = {f"{_BUNDLE}/{name}": bundle_dir / name for name in (*bundle["files"], MANIFEST_NAME)}
     for path in sorted(reports_dir.rglob("*")):
         name = path.relative_to(reports_dir).as_posix()
-        # Names with a dot in front are what a killed writer left.
-        if path.is_file() and not any(part.startswith(".") for part in name.split("/")):
-            files[f"{_REPORTS}/{name}"] = path
+        # Names with a dot in front are what a killed writer left. A comparison is of the day it was made, not of the
+        # model: made again, with what is released by then, it would make another model of this one. The report about
+        # the run is not about the model either.
+        is_kept = name not in _NOT_OF_THE_MODEL and not any(part.startswith(".") for part in name.split("/"))
+        if path.is_file() and is_kept:
+            files[f"{REPORTS}/{name}"] = path
     return dict(sorted(files.items()))
 
 
@@ -177,12 +185,12 @@ def _check_same_bundle(folder: Path, manifest_sha256: str) -> None:
 
 
 def _report(done: Published) -> UploadReport:
-    main_report = f"{_REPORTS}/{_MAIN_REPORT}"
+    main_report = f"{REPORTS}/{_MAIN_REPORT}"
     store = done.store
     return UploadReport(
         bundle_uri=store.uri(_BUNDLE),
         manifest_uri=store.uri(MANIFEST_NAME),
-        report_uri=store.uri(main_report if main_report in done.manifest["files"] else _REPORTS),
+        report_uri=store.uri(main_report if main_report in done.manifest["files"] else REPORTS),
         num_files=done.num_files,
         size_bytes=done.size_bytes,
         num_uploaded=done.num_uploaded,

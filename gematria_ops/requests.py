@@ -16,6 +16,8 @@ from pydantic import Field, field_validator, model_validator
 
 from ops_common.config import Section, build_config
 from ops_common.errors import ConfigError, DataError
+from ops_common.pod_request import PodField
+from ops_common.release_request import ReleaseChoices
 
 Plan = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -23,11 +25,8 @@ Percent = Annotated[int, Field(ge=0, le=50)]
 EvenSize = Annotated[int, Field(ge=2, le=4096, multiple_of=2)]
 
 _VOCABULARY = "tokens.txt"
-_S3_PLACE = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$"
-_S3 = "s3://"
-_CSV_ENDINGS, _RECORD_ENDINGS = (".csv", ".csv.gz"), (".tfrecord", ".tfrecords")
-_UPLOAD_RESULT = "results/upload_model.json"
-_SAMPLE = "tests/data/bhive/sample_{}.csv"
+S3_PLACE = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$"
+SAMPLE_FILE = "tests/data/bhive/sample_{}.csv"
 _SAMPLED = ("ivb", "hsw", "skl")
 
 
@@ -35,7 +34,7 @@ class NoDatasetYet(DataError):
     """The newest data set was asked for, and there is none."""
 
 
-class TrainRequest(Section):
+class TrainingChoices(Section):
     """What to train, how long, when the result is good enough, and where it goes."""
 
     dataset: str | None = Field(None, description="Name (or folder) of the data set. Empty: the newest one.")
@@ -89,11 +88,22 @@ class TrainRequest(Section):
     require_better_than_baselines: bool = Field(
         True, description="Release gate: the error must also be lower than that of every baseline."
     )
+    compare_with_released: bool = Field(
+        True, description="Release gate: compare with the released model, on the same held-out blocks."
+    )
+    max_mape_increase_points: float = Field(
+        2.0,
+        ge=-100,
+        le=1000,
+        description="Release gate: most that the error may lie above the released model's, in percentage points, at "
+        "the upper end of the interval. Below 0: it must be better.",
+    )
     destination: str | None = Field(
         None,
-        pattern=_S3_PLACE,
+        pattern=S3_PLACE,
         description="Where the model is published, s3://bucket/prefix. Empty: the deployment's own place.",
     )
+    pod: PodField = None
 
     @field_validator("overrides")
     @classmethod
@@ -104,11 +114,15 @@ class TrainRequest(Section):
         return values
 
 
+class TrainRequest(ReleaseChoices, TrainingChoices):
+    """All that a training is asked."""
+
+
 class ImportRequest(Section):
     """Which measurements to import, and how they are shared out."""
 
     csv_files: list[str] = Field(
-        [_SAMPLE.format(name) for name in _SAMPLED],
+        [SAMPLE_FILE.format(name) for name in _SAMPLED],
         min_length=1,
         description="BHive CSV files, one per microarchitecture, plain or .gz, from the checkout's root.",
     )
@@ -152,35 +166,6 @@ class ImportRequest(Section):
             except ConfigError as error:
                 raise ValueError(str(error)) from None
         return self
-
-
-class PredictRequest(Section):
-    """Which blocks to predict, with which model, and where the predictions go."""
-
-    input_file: str = Field(
-        _SAMPLE.format("hsw"),
-        min_length=1,
-        description="Blocks: a CSV file (.csv, .csv.gz: machine code in hex, then a label or none) or a TFRecord file "
-        "(.tfrecord), from the checkout's root or at s3://.",
-    )
-    model: str | None = Field(
-        None,
-        min_length=1,
-        description="A run of gematria_train whose model is uploaded, or the s3:// URI of a model. Empty: the newest.",
-    )
-    throughput_scaling: float = Field(
-        0.01,
-        ge=1e-9,
-        le=1_000_000,
-        description="Multiplies the labels of a CSV file; 0.01 turns cycles per 100 iterations into cycles.",
-    )
-    output_format: Literal["csv", "tfrecord"] = Field("csv", description="Form of the predictions.")
-    destination: str | None = Field(
-        None,
-        pattern=_S3_PLACE,
-        description="Where the predictions are uploaded, s3://bucket/prefix. Empty: beside the deployment's models.",
-    )
-    num_workers: int = Field(2, ge=1, le=256, description="Processes that decode.")
 
 
 def plan_import(values: Mapping[str, Any], *, project_root: Path, data_root: Path, run_name: str) -> Plan:
@@ -227,8 +212,7 @@ def plan_training(
         destination: Where models are published when the request does not say.
 
     Returns:
-        `dataset_dir, run_dir, config_file, overrides, split, max_mape_percent, require_better_than_baselines,
-        destination`.
+        `dataset_dir, run_dir, config_file, overrides, split, destination, pod` and the choices of the release.
 
     Raises:
         ConfigError: A field is unknown or out of range, or the settings that follow are wrong.
@@ -250,91 +234,12 @@ def plan_training(
         "split": request.evaluation_split,
         "max_mape_percent": request.max_mape_percent,
         "require_better_than_baselines": request.require_better_than_baselines,
+        "compare_with_released": request.compare_with_released,
+        "max_mape_increase_points": request.max_mape_increase_points,
+        **request.release_choices(),
         "destination": request.destination or destination,
+        "pod": request.pod or {},
     }
-
-
-def plan_prediction(
-    values: Mapping[str, Any], *, project_root: Path, models_root: Path, run_dir: Path, destination: str
-) -> Plan:
-    """Check a request for predictions and make every choice that it leaves open.
-
-    Args:
-        values: The request's fields; a model that is no URI is the name of a run's folder.
-        project_root: A relative input file is meant from here.
-        models_root: Folder of the runs that train models.
-        run_dir: Folder of this run.
-        destination: Where models are published.
-
-    Returns:
-        `run_dir, bundle_dir, csv_file, tfrecord_file, throughput_scaling, num_workers, output_file, destination`.
-
-    Raises:
-        ConfigError: A field is unknown or out of range, or the input's ending says neither CSV nor TFRecord.
-        DataError: There is no such model or no such file.
-    """
-    request = build_config(PredictRequest, values, where="conf")
-    name = request.input_file
-    if not name.endswith((*_CSV_ENDINGS, *_RECORD_ENDINGS)):
-        raise ConfigError(
-            f"conf: input_file: {name} ends with none of {', '.join((*_CSV_ENDINGS, *_RECORD_ENDINGS))}",
-            "the ending tells what is in the file",
-        )
-    if not name.startswith(_S3):
-        name = str(project_root / name)
-        if not Path(name).is_file():
-            raise DataError(
-                f"conf: input_file: {name} does not exist", "paths start at the checkout's root, or are absolute"
-            )
-    is_csv = name.endswith(_CSV_ENDINGS)
-    return {
-        "run_dir": str(run_dir),
-        "bundle_dir": find_model(models_root, request.model),
-        "csv_file": name if is_csv else None,
-        "tfrecord_file": None if is_csv else name,
-        "throughput_scaling": request.throughput_scaling,
-        "num_workers": request.num_workers,
-        "output_file": str(run_dir / f"predictions.{request.output_format}"),
-        "destination": request.destination or f"{destination.rstrip('/')}-predictions",
-    }
-
-
-def find_model(models_root: Path, name: str | None) -> str:
-    """The URI of an uploaded model: as given, of a run, or of the newest run that has uploaded one.
-
-    Raises:
-        DataError: The run has uploaded no model, or no run has.
-    """
-    if name and name.startswith(_S3):
-        return name
-    if name:
-        uri = _uploaded_bundle(models_root / name)
-        if uri is None:
-            raise DataError(
-                f"conf: model: there is no run {name} in {models_root} that has uploaded a model",
-                "give the id of a successful run of gematria_train, or the s3:// URI of a model",
-            )
-        return uri
-    for folder in sorted(models_root.glob("*"), key=_uploaded_at, reverse=True):
-        uri = _uploaded_bundle(folder)
-        if uri is not None:
-            return uri
-    raise DataError(
-        f"conf: model: no run in {models_root} has uploaded a model yet", "run the DAG gematria_train first"
-    )
-
-
-def _uploaded_bundle(run_dir: Path) -> str | None:
-    """The URI that a run's upload has told; None where it has not ended."""
-    try:
-        return str(json.loads((run_dir / _UPLOAD_RESULT).read_bytes())["bundle_uri"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _uploaded_at(run_dir: Path) -> float:
-    path = run_dir / _UPLOAD_RESULT
-    return path.stat().st_mtime if path.is_file() else 0.0
 
 
 def find_dataset(data_root: Path, name: str | None) -> Path:

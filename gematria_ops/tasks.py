@@ -10,32 +10,37 @@ The main path, in order:
     build_vocabulary  training part                       -> tokens.txt                    (blocks/vocabulary.py)
     train_model       data set + TOML file                -> checkpoints and a bundle      (training/train.py)
     evaluate_model    bundle + held-out part              -> evaluation.json and .html     (inference/evaluating.py)
-    check_release     evaluation.json + thresholds        -> pass, or an error             (inference/release.py)
+    check_release     evaluation.json + released model    -> pass, or an error             (release_tasks.py)
     upload_model      bundle + report                     -> S3, read back                 (publish.py)
+    release_model     what was uploaded                   -> the released model            (release_tasks.py)
 
-With a model that is there, in `prediction_tasks.py`: predict_blocks, upload_predictions.
+With a model that is there, in `prediction_tasks.py`: predict_blocks, upload_predictions; in `release_tasks.py`:
+releases, roll_back_model.
+
+A search for good settings, in `sweep_tasks.py`: train_configuration, choose_survivors, report_sweep; sweep does all.
 
 Beside it:
 
     export_model         a bundle                         -> GraphDef, SavedModel, TFLite  (inference/exporting.py)
     compare_evaluations  two evaluated runs               -> comparison.json and .html     (inference/comparing.py)
+    report               a run, whatever became of it     -> run.html                      (report_tasks.py)
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gematria_ops.dataset_settings import TOKENS_NAME, dataset_settings
 from gematria_ops.prediction_tasks import predict_blocks, upload_predictions
-from ops_common.errors import ConfigError
+from gematria_ops.release_tasks import check_release, release_model, releases, roll_back_model
+from gematria_ops.report_tasks import report
+from gematria_ops.sweep_tasks import choose_survivors, report_sweep, sweep, train_configuration
+from ops_common.run_record import describe
 from ops_common.rundir import RunDir
 
 Result = dict[str, str | int | float | bool]
-
-TOKENS_NAME = "tokens.txt"
 
 
 def import_bhive(
@@ -122,11 +127,13 @@ def train_model(*, dataset_dir: str, run_dir: str, config_file: str, overrides: 
         from gematria_ops.config import RunnerConfig
         from gematria_ops.encode.loading import BlockLoader
         from ops_common.artifacts import write_text
-        from ops_common.config import to_toml
+        from ops_common.config import plain_values, to_toml
 
-        derived = _dataset_settings(Path(dataset_dir), run)
+        derived = dataset_settings(Path(dataset_dir), run)
         config = RunnerConfig.from_toml(Path(config_file), [*derived, *(overrides or [])])
         write_text(run.path / "config.toml", to_toml(config))
+        seeds = {"random_seed": config.random_seed}
+        describe(run.path, "gematria_ops", config=plain_values(config), seeds=seeds, data_dir=Path(dataset_dir))
 
         with BlockLoader(config) as blocks:  # reads in a child process while TensorFlow loads
             from gematria_ops.training.train import train
@@ -184,27 +191,6 @@ def evaluate_model(*, run_dir: str, dataset_dir: str, split: str = "validation",
         }
 
     return _once(run, "evaluate_model", arguments, work)
-
-
-def check_release(*, run_dir: str, max_mape_percent: float, require_better_than_baselines: bool = True) -> Result:
-    """Check the evaluation against the release thresholds; fail with the number that did not pass.
-
-    Args:
-        run_dir: Folder of an evaluated run.
-        max_mape_percent: Highest mean absolute percentage error allowed for any task, in percent.
-        require_better_than_baselines: Also require a lower error than every baseline, for every task.
-    """
-    from gematria_ops.inference import release
-    from gematria_ops.inference.evaluation_report import read_report_json
-
-    report = read_report_json(RunDir(Path(run_dir)).reports_dir / "evaluation.json")
-    verdict = release.check_release(report, max_mape_percent, require_better_than_baselines)
-    assert verdict.worst_mape_percent is not None  # a task without a figure does not pass
-    return {
-        "passed": verdict.passed,
-        "worst_task": verdict.worst_task,
-        "worst_mape_percent": round(verdict.worst_mape_percent, 3),
-    }
 
 
 def compare_evaluations(
@@ -308,47 +294,6 @@ def _once(run: RunDir, task: str, arguments: Mapping[str, Any], work: Callable[[
         return result
 
 
-def _dataset_settings(dataset_dir: Path, run: RunDir) -> list[str]:
-    """What follows from the data set and the run folder: files, one task for each source, folders."""
-    from gematria_ops.data.dataset import split_file
-
-    sources = dataset_sources(dataset_dir)
-    values = {
-        "input.files": [str(split_file(dataset_dir, "train"))],
-        "validation.files": [str(split_file(dataset_dir, "validation"))],
-        "tokens.file": str(dataset_dir / TOKENS_NAME),
-        "input.source_filters": [f"{re.escape(source)}$" for source in sources],
-        "input.task_names": task_names_of(sources),
-        "checkpoint.directory": str(run.checkpoints_dir),
-        "summary.directory": str(run.summaries_dir),
-    }
-    # A JSON string or list of strings is TOML too.
-    return [f"{key}={json.dumps(value)}" for key, value in values.items()]
-
-
-def dataset_sources(dataset_dir: Path) -> list[str]:
-    """The throughput sources of a data set, in the order of its import.
-
-    Raises:
-        ConfigError: The folder holds no data set of ours.
-    """
-    from gematria_ops.data.merging import REPORT_NAME
-    from ops_common.artifacts import read_json
-
-    report = read_json(dataset_dir / REPORT_NAME)
-    sources = [entry["source"] for entry in report.get("sources", ())] if isinstance(report, dict) else []
-    if not sources:
-        raise ConfigError(f"{dataset_dir} does not say which sources it holds", "give a folder that import-bhive wrote")
-    return [str(source) for source in sources]
-
-
-def task_names_of(sources: list[str]) -> list[str]:
-    """Short names of the tasks that learn the sources: `bhive: hsw` gives `hsw`, unless two sources would share it."""
-    short = [re.sub(r"[^A-Za-z0-9_.=-]+", "_", source.rpartition(": ")[2]).strip("_") for source in sources]
-    is_usable = len(set(short)) == len(short) and all(short)
-    return short if is_usable else [f"task_{number}" for number in range(1, len(sources) + 1)]
-
-
 TASKS = (
     import_bhive,
     build_vocabulary,
@@ -356,8 +301,16 @@ TASKS = (
     evaluate_model,
     check_release,
     upload_model,
+    release_model,
+    releases,
+    roll_back_model,
     predict_blocks,
     upload_predictions,
     export_model,
     compare_evaluations,
+    report,
+    train_configuration,
+    choose_survivors,
+    report_sweep,
+    sweep,
 )

@@ -19,9 +19,9 @@ from gematria_ops.formats.block_encoding import BlockEncoder, encode_block_with_
 from gematria_ops.formats.elf import ElfFile, Segment
 from gematria_ops.formats.perf_data import PerfData
 from gematria_ops.formats.perf_samples import Mapping, read_branches, read_mappings, read_samples
-from gematria_ops.formats.tfrecord import RecordWriter
 from ops_common.errors import DataError
 from ops_common.progress import Progress
+from ops_common.tfrecord import RecordWriter
 
 if TYPE_CHECKING:  # the disassembler is heavy
     from gematria_ops.blocks.decoding import DecodedInstruction

@@ -9,7 +9,7 @@ from gematria_ops.data.block_table import Block
 from gematria_ops.data.splitting import bucket_of
 from gematria_ops.formats.bhive_csv import RejectedRow, RejectReason, shortened
 from gematria_ops.formats.block_encoding import BlockEncoder, encode_block_with_throughputs, encode_source
-from gematria_ops.formats.tfrecord import frame_record
+from ops_common.tfrecord import frame_record
 
 # Small enough that results arrive steadily, large enough that handing chunks over costs little.
 _BLOCKS_IN_CHUNK = 256

@@ -22,10 +22,10 @@ from gematria_ops.formats.proto_codec import instruction_from_proto
 from gematria_ops.formats.protos.basic_block_pb2 import BasicBlockProto
 from gematria_ops.formats.protos.canonicalized_instruction_pb2 import CanonicalizedInstructionProto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto, ThroughputWithSourceProto
-from gematria_ops.formats.tfrecord import read_located_records
 from ops_common.artifacts import MANIFEST_NAME, check_file, read_manifest
 from ops_common.errors import ArtifactError, DataError
 from ops_common.progress import Progress
+from ops_common.tfrecord import read_located_records
 
 if TYPE_CHECKING:  # the disassembler is heavy, and only its results are handled here
     from gematria_ops.blocks.decoding import DecodedInstruction

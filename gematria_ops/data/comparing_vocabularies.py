@@ -13,8 +13,8 @@ from gematria_ops.data.record_files import find_record_files
 from gematria_ops.formats.proto_codec import instruction_from_proto
 from gematria_ops.formats.protos.basic_block_pb2 import BasicBlockProto
 from gematria_ops.formats.protos.canonicalized_instruction_pb2 import CanonicalizedInstructionProto
-from gematria_ops.formats.tfrecord import is_record_file
 from ops_common.progress import Progress
+from ops_common.tfrecord import is_record_file
 
 _MAX_KEPT_INSTRUCTIONS = 1 << 16
 

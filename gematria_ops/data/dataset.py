@@ -25,10 +25,10 @@ from gematria_ops.data.selecting import (
 from gematria_ops.data.splitting import SPLITS, split_file_name
 from gematria_ops.formats.proto_codec import instruction_from_proto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import Paths, as_paths, read_located_records
 from ops_common.artifacts import MANIFEST_NAME, check_file, read_manifest
 from ops_common.errors import ConfigError, DataError
 from ops_common.progress import Progress
+from ops_common.tfrecord import Paths, as_paths, read_located_records
 
 # Names in a message; a data set may hold any number of sources.
 _MAX_NAMED_SOURCES = 10

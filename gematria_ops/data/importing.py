@@ -16,8 +16,8 @@ from gematria_ops.data.block_table import Block, BlockTable, Label
 from gematria_ops.data.import_report import ImportReport, RowCounter, check_share_limit, describe_lengths
 from gematria_ops.data.ordered_pool import ordered_map
 from gematria_ops.formats.bhive_csv import BhiveRow, CsvLayout, RejectedRow, RejectReason, read_rows
-from gematria_ops.formats.tfrecord import RecordWriter
 from ops_common.progress import Progress
+from ops_common.tfrecord import RecordWriter
 
 
 def import_bhive(

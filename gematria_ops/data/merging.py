@@ -28,7 +28,6 @@ from gematria_ops.data.importing import add_labels
 from gematria_ops.data.ordered_pool import ordered_map
 from gematria_ops.data.splitting import SPLITS, check_percentages, split_file_name, split_of
 from gematria_ops.formats.bhive_csv import CsvLayout
-from gematria_ops.formats.tfrecord import RecordWriter
 from ops_common.artifacts import (
     MANIFEST_NAME,
     check_file,
@@ -41,6 +40,7 @@ from ops_common.artifacts import (
 )
 from ops_common.errors import ArtifactError, ConfigError, DataError
 from ops_common.progress import Progress
+from ops_common.tfrecord import RecordWriter
 
 REPORT_NAME = "import_report.json"
 

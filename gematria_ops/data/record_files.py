@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gematria_ops.data.splitting import SPLITS, split_file_name
-from gematria_ops.formats.tfrecord import is_record_file
 from ops_common.errors import ConfigError, DataError
+from ops_common.tfrecord import is_record_file
 
 
 def find_record_files(paths: Sequence[str | Path]) -> list[Path]:

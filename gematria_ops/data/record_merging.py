@@ -18,8 +18,8 @@ from gematria_ops.data.block_table import named_table_errors
 from gematria_ops.data.dataset import read_blocks
 from gematria_ops.formats.protos.basic_block_pb2 import BasicBlockProto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto, ThroughputWithSourceProto
-from gematria_ops.formats.tfrecord import RecordWriter
 from ops_common.progress import Progress
+from ops_common.tfrecord import RecordWriter
 
 _CACHE_KIBIBYTES = 32 * 1024
 

@@ -6,6 +6,7 @@ compare_evaluations two of them -> comparison.json, .html, .md     (pairing, com
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from gematria_ops.inference.comparison_page import ComparisonFiles, write_compar
 from gematria_ops.inference.comparison_report import ComparedModel, ComparisonReport
 from gematria_ops.inference.evaluation_report import EvaluationReport, read_report_json
 from gematria_ops.inference.learning_curve import error_over_time
-from gematria_ops.inference.pairing import pair_blocks
+from gematria_ops.inference.pairing import only_tasks, pair_blocks
 from gematria_ops.inference.predictions_file import PREDICTIONS_NAME, BlockPredictions, read_predictions
 from gematria_ops.inference.report import JSON_NAME
 from ops_common.artifacts import sha256_file
@@ -77,7 +78,14 @@ def find_evaluation(path: Path) -> FoundEvaluation:
 
 
 def compare_evaluations(
-    first: Path, second: Path, output_dir: Path, *, seed: int = 0, num_resamples: int = 1000
+    first: Path,
+    second: Path,
+    output_dir: Path,
+    *,
+    seed: int = 0,
+    num_resamples: int = 1000,
+    confidence: float = 0.95,
+    tasks: Sequence[str] | None = None,
 ) -> tuple[ComparisonReport, ComparisonFiles]:
     """Compares two evaluated models on the blocks that both evaluations have, and writes the comparison.
 
@@ -87,22 +95,26 @@ def compare_evaluations(
         output_dir: Where the comparison goes.
         seed: Of the bootstrap.
         num_resamples: Size of the bootstrap.
+        confidence: Share of the resampled differences that the intervals hold, above 0 and below 1.
+        tasks: Compare these tasks only; None: all, which both must have.
 
     Raises:
-        ConfigError: The evaluations have other tasks or other labels, or num_resamples is out of range.
+        ConfigError: The evaluations have other tasks or other labels, or num_resamples or confidence is out of range.
         DataError: They have no block in common, or a file of theirs cannot be read.
     """
     if not 1 <= num_resamples <= MAX_RESAMPLES:
         raise ConfigError(f"num_resamples must lie in 1..{MAX_RESAMPLES}, got {num_resamples}", "for example 1000")
+    if not 0 < confidence < 1:
+        raise ConfigError(f"confidence must lie between 0 and 1, got {confidence}", "for example 0.95")
     found = (find_evaluation(first), find_evaluation(second))
-    blocks = pair_blocks(found[0].predictions, found[1].predictions)
+    blocks = pair_blocks(*(only_tasks(one.predictions, tasks) for one in found))
     improved, worsened = changed_blocks(blocks, NUM_CHANGED_BLOCKS)
     which: tuple[Literal["first", "second"], ...] = ("first", "second")
     report = ComparisonReport(
         first=_describe(found[0], blocks.num_repeated[0], blocks.num_alone[0]),
         second=_describe(found[1], blocks.num_repeated[1], blocks.num_alone[1]),
         num_common=len(blocks.fingerprints),
-        tasks=compare_tasks(blocks, seed, num_resamples),
+        tasks=compare_tasks(blocks, seed, num_resamples, confidence),
         groups_left_out=blocks.cuts_left_out,
         improved=improved,
         worsened=worsened,
@@ -113,6 +125,7 @@ def compare_evaluations(
         ),
         seed=seed,
         num_resamples=num_resamples,
+        confidence=confidence,
         compared_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return report, write_comparison(report, output_dir)

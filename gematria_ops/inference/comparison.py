@@ -9,6 +9,8 @@ block hard for both does not widen the interval. That is the bootstrap of the me
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gematria_ops.inference import metrics
@@ -29,34 +31,50 @@ from ops_common.errors import DataError
 from ops_common.seeding import stream
 
 
-def compare_tasks(blocks: PairedBlocks, seed: int, num_resamples: int) -> tuple[TaskComparison, ...]:
+def compare_tasks(
+    blocks: PairedBlocks, seed: int, num_resamples: int, confidence: float = 0.95
+) -> tuple[TaskComparison, ...]:
     """Compares the two models task by task.
 
     Args:
         blocks: What both predicted.
         seed: Of the bootstrap; each task has its own stream.
         num_resamples: Size of the bootstrap.
+        confidence: Share of the resampled differences that the intervals hold.
     """
+    bootstrap = _Bootstrap(seed, num_resamples, confidence)
     first, second = blocks.percentage_errors(blocks.first), blocks.percentage_errors(blocks.second)
     return tuple(
-        _compare_task(blocks, task, first[:, task], second[:, task], seed, num_resamples)
+        _compare_task(blocks, task, first[:, task], second[:, task], bootstrap)
         for task in range(len(blocks.task_names))
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Bootstrap:
+    """How the intervals are made."""
+
+    seed: int
+    num_resamples: int
+    confidence: float
+
+    def interval(self, changes: FloatArray, rng: np.random.Generator) -> tuple[float, float] | None:
+        return metrics.bootstrap_mean_interval(changes, rng, self.num_resamples, self.confidence)
+
+
 def _compare_task(
-    blocks: PairedBlocks, task: int, first: FloatArray, second: FloatArray, seed: int, num_resamples: int
+    blocks: PairedBlocks, task: int, first: FloatArray, second: FloatArray, bootstrap: _Bootstrap
 ) -> TaskComparison:
     compared = np.isfinite(first)
-    rng = stream(seed, "comparison", blocks.task_names[task])
-    whole = _difference(first[compared], second[compared], rng, num_resamples)
+    rng = stream(bootstrap.seed, "comparison", blocks.task_names[task])
+    whole = _difference(first[compared], second[compared], rng, bootstrap)
     groups = [
         GroupDifference(
             id=cut.id,
             title=cut.title,
             explanation=cut.explanation,
             is_overlapping=cut.is_overlapping,
-            parts=_part_differences(cut, first, second, rng, num_resamples),
+            parts=_part_differences(cut, first, second, rng, bootstrap),
         )
         for cut in (*blocks.cuts, label_cut(blocks.labels[:, task]))
     ]
@@ -73,26 +91,26 @@ def _compare_task(
 
 
 def _part_differences(
-    cut: Cut, first: FloatArray, second: FloatArray, rng: np.random.Generator, num_resamples: int
+    cut: Cut, first: FloatArray, second: FloatArray, rng: np.random.Generator, bootstrap: _Bootstrap
 ) -> tuple[PartDifference, ...]:
     """Compares the two on each part that has a block; percentage errors, float64 [B], NaN where not compared."""
     parts = []
     for part, name in enumerate(cut.names):
         members = cut.members[:, part] & np.isfinite(first)
-        difference = _difference(first[members], second[members], rng, num_resamples)
+        difference = _difference(first[members], second[members], rng, bootstrap)
         if difference is not None:
             parts.append(PartDifference(name=name, difference=difference))
     return tuple(parts)
 
 
 def _difference(
-    first: FloatArray, second: FloatArray, rng: np.random.Generator, num_resamples: int
+    first: FloatArray, second: FloatArray, rng: np.random.Generator, bootstrap: _Bootstrap
 ) -> Difference | None:
     """Compares percentage errors, float64 [N] each; None without a block."""
     if not first.size:
         return None
     changes = second - first
-    bounds = metrics.bootstrap_mean_interval(changes, rng, num_resamples)
+    bounds = bootstrap.interval(changes, rng)
     return Difference(
         num_blocks=first.size,
         first_mape_percent=float(first.mean()),

@@ -1,4 +1,4 @@
-"""The plots of a comparison as inline SVG, see drawing.py: differences with their intervals, and error over time."""
+"""The plots of a comparison as inline SVG, see ops_common/drawing.py: differences with intervals, error over time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from gematria_ops.inference.comparison_report import Difference, ErrorOverTime
-from gematria_ops.inference.drawing import canvas, colour, set_log_scale, shortened, styled, to_svg
+from ops_common.drawing import canvas, colour, set_log_scale, shortened, styled, to_svg
 
 # Which role of the page's colours each model has, and a difference that may be none.
 MODEL_ROLES = {"first": "linear", "second": "model"}

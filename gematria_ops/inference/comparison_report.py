@@ -155,4 +155,7 @@ class ComparisonReport(_Record):
     learning_curves: tuple[ErrorOverTime, ...]
     seed: int
     num_resamples: int
+    confidence: float = Field(
+        default=0.95, description="share of the resampled differences that the intervals hold, 0 to 1"
+    )
     compared_at: str = Field(description="UTC, ISO 8601")

@@ -110,6 +110,28 @@ def pair_blocks(first: BlockPredictions, second: BlockPredictions) -> PairedBloc
     )
 
 
+def only_tasks(blocks: BlockPredictions, names: Sequence[str] | None) -> BlockPredictions:
+    """The predictions of some tasks, in the order that they have; all of them for None.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    if names is None:
+        return blocks
+    missing = [name for name in names if name not in blocks.task_names]
+    if missing:
+        raise ConfigError(f"the evaluation has no task {', '.join(map(repr, missing))}", _REFUSED)
+    columns = [index for index, name in enumerate(blocks.task_names) if name in names]
+    return replace(
+        blocks,
+        predictions=blocks.predictions[:, columns],
+        labels=blocks.labels[:, columns],
+        mask=blocks.mask[:, columns],
+        task_names=tuple(blocks.task_names[column] for column in columns),
+        sources=tuple(blocks.sources[column] for column in columns if blocks.sources),
+    )
+
+
 def _check_tasks(first: BlockPredictions, second: BlockPredictions) -> None:
     alone = {
         "first": [name for name in first.task_names if name not in second.task_names],

@@ -1,4 +1,4 @@
-"""The report's plots as inline SVG, see drawing.py.
+"""The report's plots as inline SVG, see ops_common/drawing.py.
 
 Everything is drawn from the report itself (histograms and percentiles), never from the blocks, which keeps a plot at a
 few kilobytes. Captions, legends and descriptions stand in the page around a drawing.
@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gematria_ops.inference.drawing import canvas, colour, series_colour, set_log_scale, shortened, styled, to_svg
 from gematria_ops.inference.evaluation_report import (
     CurveSeries,
     Density,
@@ -19,6 +18,7 @@ from gematria_ops.inference.evaluation_report import (
     Slice,
     SliceGroup,
 )
+from ops_common.drawing import canvas, colour, series_colour, set_log_scale, shortened, styled, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import RecordWriter
 from gematria_ops.inference.answer import Answer
 from ops_common.artifacts import atomic_path
 from ops_common.errors import ArtifactError, ConfigError
+from ops_common.tfrecord import RecordWriter
 
 if TYPE_CHECKING:  # it loads TensorFlow
     from gematria_ops.inference.predictor import Predictor

@@ -28,7 +28,6 @@ from gematria_ops.encode.layouts import annotation_names, graph_builder, layout_
 from gematria_ops.encode.loading import load_vocabulary
 from gematria_ops.encode.tokenizing import AnyBlock, InstructionTable, is_encodable, num_instructions
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import RecordWriter
 from gematria_ops.inference.answer import OVER_INSTRUCTION_LIMIT, Answer
 from gematria_ops.models.bundle import load_bundle
 from gematria_ops.models.factory import (
@@ -41,6 +40,7 @@ from gematria_ops.models.predict_step import PredictStep
 from gematria_ops.models.threads import use_one_thread_per_operation
 from ops_common.learning.checkpoints import restore_checkpoint
 from ops_common.progress import Progress
+from ops_common.tfrecord import RecordWriter
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,13 @@ class _Record(BaseModel):
 class ReleaseCheck(_Record):
     """One number against what is allowed."""
 
-    name: Literal["max_mape_percent", "better_than_baseline", "max_unpredicted_share"]
+    name: Literal[
+        "max_mape_percent",
+        "better_than_baseline",
+        "max_unpredicted_share",
+        "keeps_tasks",
+        "max_mape_increase_points",
+    ]
     task: str
     value: float | None
     limit: float | None

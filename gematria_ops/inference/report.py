@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from gematria_ops.inference import plots, wording
-from gematria_ops.inference.drawing import series_role
 from gematria_ops.inference.evaluation_report import (
     CurveSeries,
     ErrorSummary,
@@ -24,6 +23,7 @@ from gematria_ops.inference.evaluation_report import (
 )
 from gematria_ops.inference.templating import Drawing, environment, page_styles
 from ops_common.artifacts import write_text
+from ops_common.drawing import series_role
 
 JSON_NAME = "evaluation.json"
 HTML_NAME = "evaluation.html"

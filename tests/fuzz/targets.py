@@ -16,8 +16,8 @@ from gematria_ops.formats.bb_address_map import decode_bb_address_map
 from gematria_ops.formats.perf_data import PerfData
 from gematria_ops.formats.perf_samples import read_branches, read_mappings, read_samples
 from gematria_ops.formats.proto_codec import block_with_throughput_from_proto
-from gematria_ops.formats.tfrecord import frame_record
 from ops_common.errors import DataError
+from ops_common.tfrecord import frame_record
 from tests.gematria.formats import perf_writer as perf
 from tests.gematria.formats.test_bb_address_map import MAPS
 

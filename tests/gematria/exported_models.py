@@ -17,9 +17,9 @@ from gematria_ops.encode.encoded_blocks import EncodedBlocks, encode_blocks
 from gematria_ops.encode.layouts import graph_builder
 from gematria_ops.formats.proto_codec import block_to_proto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
 from gematria_ops.models.bundle import Bundle
 from gematria_ops.models.factory import ThroughputModel, build_model
+from ops_common.tfrecord import write_records
 
 SAMPLE = Path(__file__).parents[1] / "data" / "bhive" / "sample_hsw.csv"
 

@@ -12,8 +12,8 @@ from gematria_ops.blocks.tokens import instruction_tokens
 from gematria_ops.blocks.vocabulary import Vocabulary
 from gematria_ops.formats.proto_codec import block_to_proto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
 from ops_common.seeding import stream
+from ops_common.tfrecord import write_records
 
 COSTS = {"ADD": 1.0, "IMUL": 3.0, "DIV": 20.0, "MOV": 0.5, "XOR": 0.25}
 REGISTERS = ("RAX", "RBX", "RCX")

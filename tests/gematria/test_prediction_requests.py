@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gematria_ops.requests import PredictRequest, find_model, plan_prediction
+from gematria_ops.prediction_requests import PredictRequest, find_model, plan_prediction
 from ops_common.errors import ConfigError, DataError
 
 
@@ -48,6 +48,7 @@ def test_the_defaults_take_the_newest_model(root: Path) -> None:
     assert predicting(root) == {
         "run_dir": str(root / "predictions/7"),
         "bundle_dir": "s3://models/gematria/newer/bundle",
+        "released_at": "s3://models/gematria/",
         "csv_file": str(root / "blocks.csv"),
         "tfrecord_file": None,
         "throughput_scaling": 0.01,
@@ -133,3 +134,8 @@ def test_a_torn_result_is_no_model(root: Path) -> None:
 
 def test_the_default_input_is_in_the_checkout() -> None:
     assert (Path(__file__).parents[2] / PredictRequest().input_file).is_file()
+
+
+def test_a_model_that_is_named_is_taken_whatever_is_released(root: Path) -> None:
+    assert predicting(root)["released_at"] == "s3://models/gematria/"
+    assert predicting(root, model="s3://models/gematria/older")["released_at"] == ""

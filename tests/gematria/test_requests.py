@@ -147,8 +147,23 @@ def test_a_training_plan_leaves_nothing_open(root: Path) -> None:
         "split": "validation",
         "max_mape_percent": 25.0,
         "require_better_than_baselines": True,
+        "compare_with_released": True,
+        "max_mape_increase_points": 2.0,
+        "confidence": 0.95,
+        "num_resamples": 1000,
+        "comparison_seed": 0,
+        "require_approval": False,
+        "approval_hours": 12.0,
+        "release": True,
         "destination": "s3://models/gematria",
+        "pod": {},
     }
+
+
+def test_a_pod_that_cannot_be_had_is_named(root: Path) -> None:
+    assert training(root, pod={"gpus": 1})["pod"] == {"gpus": 1}
+    with pytest.raises(ConfigError, match=r"pod: .*gpu"):
+        training(root, pod={"gpu": 1})
 
 
 def test_fields_become_settings_and_free_overrides_come_last(root: Path) -> None:

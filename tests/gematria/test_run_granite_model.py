@@ -14,11 +14,11 @@ from gematria_ops.config import GraniteRunnerConfig
 from gematria_ops.data.dataset import collect_tokens, read_blocks
 from gematria_ops.formats.block_encoding import encode_block_with_throughputs, encode_decoded_block, encode_source
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
 from gematria_ops.inference.predictor import Predictor, predict_files
 from gematria_ops.training.train import train
 from ops_common.errors import ConfigError, DataError
 from ops_common.learning.checkpoints import latest_checkpoint, step_of
+from ops_common.tfrecord import write_records
 from tests.gematria.programs import run, stop_when_logged, weights
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]

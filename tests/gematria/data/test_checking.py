@@ -10,7 +10,7 @@ from gematria_ops.data.merging import import_and_merge
 from gematria_ops.data.record_files import find_record_files
 from gematria_ops.formats.block_encoding import encode_decoded_block
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
+from ops_common.tfrecord import write_records
 
 CODE = "488b034801d8"  # mov rax, [rbx]; add rax, rbx
 

@@ -5,8 +5,8 @@ import pytest
 from gematria_ops.blocks.vocabulary import Vocabulary
 from gematria_ops.data.comparing_vocabularies import MissingTokens, VocabularyDifference, compare_vocabularies
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
 from ops_common.errors import DataError
+from ops_common.tfrecord import write_records
 
 NOTHING = MissingTokens({}, 0, 0)
 

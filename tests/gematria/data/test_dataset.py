@@ -9,9 +9,9 @@ from gematria_ops.config import ThroughputSelection
 from gematria_ops.data.dataset import collect_tokens, read_blocks, read_labelled_blocks, split_file, task_list
 from gematria_ops.formats.proto_codec import instruction_to_proto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
 from ops_common.artifacts import write_manifest
 from ops_common.errors import ArtifactError, ConfigError, DataError
+from ops_common.tfrecord import write_records
 from tests.gematria.data.test_selecting import make_block, make_entry
 from tests.gematria.formats.examples import FULL_INSTRUCTION, INSTRUCTIONS
 

@@ -8,7 +8,7 @@ from gematria_ops.data.describing import describe_record_files
 from gematria_ops.data.description_tables import print_description
 from gematria_ops.formats.block_encoding import encode_decoded_block
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
+from ops_common.tfrecord import write_records
 
 
 def block(code, *entries):

@@ -10,8 +10,8 @@ from gematria_ops.data.merging import import_and_merge
 from gematria_ops.data.record_files import find_record_files
 from gematria_ops.data.record_merging import MergeReport, merge_record_files
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
 from ops_common.errors import ConfigError, DataError
+from ops_common.tfrecord import write_records
 
 SAMPLES = Path(__file__).parents[2] / "data" / "bhive"
 UARCHS = ("ivb", "hsw", "skl")

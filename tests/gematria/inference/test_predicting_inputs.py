@@ -11,13 +11,13 @@ import pytest
 from gematria_ops.blocks.decoding import decode_block
 from gematria_ops.formats.block_encoding import BlockEncoder, encode_block_with_throughputs
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import read_records, write_records
 from gematria_ops.inference import prediction_output
 from gematria_ops.inference.predicting_inputs import PredictionInput, PredictionReport, predict_inputs
 from gematria_ops.inference.predictor import Predictor
 from gematria_ops.models.bundle import save_bundle
 from gematria_ops.prediction_tasks import predict_blocks
 from ops_common.errors import ArtifactError, ConfigError, DataError, OpsError
+from ops_common.tfrecord import read_records, write_records
 from tests.gematria.exported_models import KINDS, make_bundle, real_blocks, vocabulary_of, write_blocks
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
@@ -196,6 +196,7 @@ def test_the_command_tells_counts_and_errors(sequence: Path, tmp_path: Path) -> 
     assert {name: result.pop(name) for name in errors} == pytest.approx(errors, abs=2e-3)
     assert result == {
         "output_file": str(output),
+        "model": str(sequence),
         "num_blocks": 2,
         "num_predicted": 1,
         "num_not_hex": 1,

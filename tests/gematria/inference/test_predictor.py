@@ -15,13 +15,13 @@ from gematria_ops.data.dataset import read_blocks
 from gematria_ops.encode.encoded_blocks import encode_blocks
 from gematria_ops.formats.proto_codec import block_to_proto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
 from gematria_ops.inference.predictor import Predictor, predict_files
 from gematria_ops.models.bundle import Bundle, save_bundle
 from gematria_ops.models.factory import default_model_name, model_identity
 from gematria_ops.models.ithemal import Ithemal
 from ops_common.errors import ArtifactError, ConfigError, DataError
 from ops_common.learning.checkpoints import CheckpointStore
+from ops_common.tfrecord import write_records
 from tests.gematria.small_blocks import make_block, make_blocks, make_protos, write_data
 
 pytestmark = pytest.mark.tf

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from gematria_ops.config import RunnerConfig
 from gematria_ops.encode.loading import evaluation_settings, load_encoded_blocks, load_vocabulary
-from gematria_ops.formats.tfrecord import write_records
 from gematria_ops.inference.predictor import Predictor
 from gematria_ops.training.best_models import BestModels
 from gematria_ops.training.evaluation_loop import EvaluationSummary, evaluate_continuously
@@ -20,6 +19,7 @@ from gematria_ops.training.train import train
 from ops_common.errors import ArtifactError, ConfigError, DataError, Interrupted
 from ops_common.learning import watching
 from ops_common.learning.checkpoints import latest_checkpoint
+from ops_common.tfrecord import write_records
 from tests.gematria.event_files import read_scalars
 from tests.gematria.small_blocks import make_protos, write_data
 

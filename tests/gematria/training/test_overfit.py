@@ -12,9 +12,9 @@ from gematria_ops.data.dataset import read_blocks
 from gematria_ops.data.merging import import_and_merge
 from gematria_ops.formats.proto_codec import instruction_from_proto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import write_records
 from gematria_ops.inference.predictor import Predictor
 from gematria_ops.training.train import train
+from ops_common.tfrecord import write_records
 
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 

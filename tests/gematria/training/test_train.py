@@ -212,6 +212,7 @@ def test_an_infinite_loss_stops_with_the_blocks_named(data: tuple[Path, Path], t
             50,
             "optimizer.optimizer_type=SGD",
             "optimizer.learning_rate=1e30",
+            "loss.loss_type=MEAN_SQUARED_ERROR",
             "checkpoint.save_steps=1",
         )
     (path,) = tmp_path.glob("non_finite_step_*.json")
