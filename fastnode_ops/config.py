@@ -31,18 +31,26 @@ Split = Literal["train", "validation", "test"]
 
 
 class GraphConfig(Section):
-    """How much of a file the network sees."""
+    """How much of a file the network sees; the limits are there because a server takes it from its clients."""
 
-    max_hops: Positive = 3
-    max_subtokens: Positive = 9
-    max_type_subtokens: Positive = 9
-    max_context_tokens: Positive = 10
-    max_nodes: Positive = 3_000
-    max_file_bytes: Positive = 30_000
+    max_hops: Annotated[int, Field(ge=1, le=10)] = 3
+    max_subtokens: Annotated[int, Field(ge=1, le=100)] = 9
+    max_type_subtokens: Annotated[int, Field(ge=1, le=100)] = 9
+    max_context_tokens: Annotated[int, Field(ge=1, le=1_000)] = 10
+    max_nodes: Annotated[int, Field(ge=1, le=100_000)] = 3_000
+    max_file_bytes: Annotated[int, Field(ge=1, le=1_000_000)] = 30_000
+
+
+class DrawConfig(Section):
+    """How symbols, files and wrong answers are drawn."""
+
+    num_negatives: Annotated[int, Field(ge=1, le=1_000)] = 5
+    max_attempts: Annotated[int, Field(ge=1, le=1_000)] = 20
+    max_files_per_symbol: Annotated[int, Field(ge=1, le=1_000_000)] = 5_000
 
 
 class SampleConfig(Section):
-    """How a training batch is put together: target size, weights of the tasks, negatives."""
+    """How a training batch is put together: target size, weights of the tasks."""
 
     max_samples: Positive = 40
     call_proportion: Weight = 15
@@ -51,9 +59,6 @@ class SampleConfig(Section):
     arg_type_proportion: Weight = 15
     kwarg_name_proportion: Weight = 15
     arg_placeholder_proportion: Weight = 45
-    num_negatives: Positive = 5
-    max_attempts: Positive = 20
-    max_files_per_symbol: Positive = 5_000
 
     def proportions(self) -> dict[TaskName, float]:
         """Return the weight of each task, in the order of `TASKS`."""
@@ -73,6 +78,7 @@ class ModelConfig(Section):
     concatenate_contexts: bool = False
     loss: Literal["max_margin", "cross_entropy"] = "max_margin"
     margin: Annotated[float, Field(gt=0)] = 1.0
+    target_prior: bool = False
 
     @property
     def depth(self) -> int:
@@ -113,6 +119,7 @@ class ExpressionConfig(Section):
     """Everything about one model."""
 
     graph: GraphConfig = GraphConfig()
+    draws: DrawConfig = DrawConfig()
     samples: SampleConfig = SampleConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()

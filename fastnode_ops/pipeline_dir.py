@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+GRAPH_CONFIG_NAME = "graph-config.json"
+FALLBACK_NAME = "attr-fallback.txt"
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineDir:
@@ -46,6 +49,11 @@ class PipelineDir:
         return self.serve / "metainfo-inference.json"
 
     @property
+    def serving_graph_config(self) -> Path:
+        """How much of a file the model was trained to see, by `train`; completions look at as much."""
+        return self.serve / GRAPH_CONFIG_NAME
+
+    @property
     def saved_model(self) -> Path:
         """The trained model as a SavedModel."""
         return self.out / "saved_model"
@@ -76,6 +84,11 @@ class PipelineDir:
         return self.tmp / "ckpt"
 
     @property
+    def samples_read(self) -> Path:
+        """Which sample files the training has read, by update."""
+        return self.tmp / "samples-read.json"
+
+    @property
     def continuation(self) -> Path:
         """What the newest `continue` set out to do."""
         return self.tmp / "continuation.json"
@@ -98,7 +111,7 @@ class PipelineDir:
     @property
     def fallback(self) -> Path:
         """All symbols that completions leave to popularity."""
-        return self.serve / "attr-fallback.txt"
+        return self.serve / FALLBACK_NAME
 
     @property
     def uncurated_examples(self) -> Path:
@@ -114,6 +127,11 @@ class PipelineDir:
     def reports(self) -> Path:
         """What people read: one JSON and one page per validation."""
         return self.out / "reports"
+
+    @property
+    def shares(self) -> Path:
+        """Samples that tasks of the workflow make, a folder each, until they are fetched."""
+        return self.path / "shares"
 
     @property
     def results(self) -> Path:

@@ -1,6 +1,5 @@
-"""The steps from a validated model to a product that has it; part of `tasks.py`.
+"""The steps from a validated model to a product that has it; part of `tasks.py`; its release: `release_tasks.py`.
 
-check_release     figures + pinned model -> pass, or an error        (validation/release.py)
 upload_model      out/                   -> S3 or a folder           (publish/upload.py)
 pin_model         uploaded model         -> the product's checkout   (publish/registry.py)
 rebuild_datadeps  the checkout's lists   -> the product's bundle     (publish/datadeps.py)
@@ -15,53 +14,6 @@ from pathlib import Path
 LOG = logging.getLogger(__name__)
 
 Result = dict[str, str | int | float | bool]
-
-
-def check_release(
-    *,
-    work_dir: str,
-    checkout_dir: str = "",
-    corpus_dir: str = "",
-    packages_file: str = "",
-    max_recall_drop: float = 0.01,
-    min_margin_over_popularity: float = 0.0,
-    min_situations: int = 50,
-    min_answered_share: float = 0.2,
-) -> Result:
-    """Hold the validation against the limits and against the pinned model; fail with every number that did not pass.
-
-    Args:
-        work_dir: The pipeline's folder, validated.
-        checkout_dir: The product's checkout, for the model that is pinned there; empty: compare with none.
-        corpus_dir: Folder of the corpus, to validate the pinned model again when it was validated on something else;
-            empty: that is an error then.
-        packages_file: The packages that the model is for, one a line; empty: those it has learnt.
-        max_recall_drop: Most that top-1 recall may lie below the pinned model's, 0 to 1; 1: do not compare.
-        min_margin_over_popularity: Least that top-1 recall must lie above that of popularity, -1 to 1.
-        min_situations: Fewest situations that a verdict may stand on.
-        min_answered_share: Smallest share of the situations that the model answers, 0 to 1.
-    """
-    from fastnode_ops.publish.gate import pass_gate, validate_with
-    from fastnode_ops.publish.packages import packages_of
-    from fastnode_ops.publish.registry import REGISTRY_FILE, find_registry
-    from fastnode_ops.validation.release import ReleaseLimits
-
-    verdict = pass_gate(
-        Path(work_dir),
-        find_registry(Path(checkout_dir)) / REGISTRY_FILE if checkout_dir else None,
-        packages_of(Path(work_dir), packages_file),
-        ReleaseLimits(
-            min_margin_over_pop=min_margin_over_popularity,
-            min_margin_over_pinned=-max_recall_drop,
-            min_situations=min_situations,
-            min_answered_share=min_answered_share,
-        ),
-        validate=validate_with(Path(corpus_dir)) if corpus_dir else None,
-    )
-    for check in verdict.checks:
-        LOG.info("passed: %s", check.text)
-    values: Result = {check.name: check.value for check in verdict.checks if check.value is not None}
-    return {"passed": verdict.passed, **values}
 
 
 def upload_model(*, work_dir: str, destination: str, model_name: str = "") -> Result:

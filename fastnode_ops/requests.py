@@ -20,6 +20,8 @@ from fastnode_ops.pipeline_dir import PipelineDir
 from ops_common.artifacts import write_text
 from ops_common.config import Section, build_config, load_config
 from ops_common.errors import DataError
+from ops_common.pod_request import PodField
+from ops_common.release_request import ReleaseChoices
 
 Plan = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$")]
@@ -43,6 +45,7 @@ _EVERYTHING_PASSES = {
     "min_situations": 1,
     "min_answered_share": 0.0,
     "pin": False,
+    "release": False,
 }
 """What a dry run replaces: its model is as good as untrained."""
 
@@ -51,14 +54,14 @@ class NoRunYet(DataError):
     """The newest finished run was asked for, and there is none."""
 
 
-class ReleaseRequest(Section):
+class TrainingChoices(Section):
     """How long to train, how to validate, when the result is good enough, and where it goes."""
 
     steps: int = Field(1_000_000, ge=1, le=100_000_000, description="Updates of the training.")
     dry_run: bool = Field(
         False,
         description=f"Does it work? At most {DRY_RUN_STEPS} steps and {DRY_RUN_EPOCHS} epochs; every model passes "
-        "the gate, and none is pinned.",
+        "the gate, and none is released or pinned.",
     )
     server: str | None = Field(
         None, pattern=_URL, description="Graph data server that runs already. Empty: the run starts its own."
@@ -69,7 +72,11 @@ class ReleaseRequest(Section):
         None, pattern=_PLACE, description="Where run records go, s3:// or a folder. Empty: the deployment's own place."
     )
     max_recall_drop: float = Field(
-        0.01, ge=0, le=1, description="Release gate: most that top-1 recall may lie below the pinned model's."
+        0.05,
+        ge=0,
+        le=1,
+        description="Release gate: most that top-1 recall, top-5 recall and reciprocal rank may lie below the released "
+        "model's, at the lower end of the interval; 1: do not compare.",
     )
     min_margin_over_popularity: float = Field(
         0.0,
@@ -83,10 +90,6 @@ class ReleaseRequest(Section):
     min_answered_share: float = Field(
         0.2, ge=0, le=1, description="Release gate: smallest share of situations that the model answers."
     )
-    require_approval: bool = Field(False, description="Wait for a person's approval before the model is uploaded.")
-    approval_hours: float = Field(
-        12.0, ge=0.01, le=720, description="Hours that the approval may take; after that the model is rejected."
-    )
     destination: str | None = Field(
         None,
         pattern=_PLACE,
@@ -97,6 +100,11 @@ class ReleaseRequest(Section):
     checkout: str | None = Field(
         None, min_length=1, description="Folder of the product's checkout. Empty: the deployment's own."
     )
+    pod: PodField = None
+
+
+class ReleaseRequest(ReleaseChoices, TrainingChoices):
+    """What every training of a completion model is asked."""
 
 
 class StandaloneRequest(ReleaseRequest):
@@ -205,7 +213,7 @@ def plan_standalone(
         "work_dir": str(run_dir),
         "model_name": request.model_name,
         "corpus_dir": str(data_root / (request.corpus or "python")),
-        "sources": [str(_source(name, project_root)) for name in request.sources],
+        "sources": [str(source_path(name, project_root)) for name in request.sources],
         "max_files": request.max_files,
         "num_workers": request.num_workers,
         "packages_file": _packages_file(request, project_root, run_dir),
@@ -272,11 +280,10 @@ def _release_plan(
             "min_margin_over_popularity",
             "min_situations",
             "min_answered_share",
-            "require_approval",
-            "approval_hours",
             "pin",
         }
     )
+    kept |= request.release_choices()
     if request.dry_run:
         kept |= _EVERYTHING_PASSES
     return {
@@ -285,6 +292,7 @@ def _release_plan(
         "server": request.server or "",
         "rundb": request.rundb or rundb,
         "destination": request.destination or destination,
+        "pod": request.pod or {},
         "checkout_dir": str(checkout) if kept["pin"] or checkout.is_dir() else "",
     }
 
@@ -308,7 +316,16 @@ def _epochs(request: StandaloneRequest) -> int:
     return min(asked or DRY_RUN_EPOCHS, DRY_RUN_EPOCHS) if request.dry_run else asked
 
 
-def _source(name: str, project_root: Path) -> Path:
+def source_path(name: str, project_root: Path) -> Path:
+    """Where a source of a corpus stands.
+
+    Args:
+        name: A folder or archive, or one of the two names.
+        project_root: Relative paths are meant from here.
+
+    Raises:
+        DataError: There is nothing.
+    """
     by_name = {STANDARD_LIBRARY: "stdlib", INSTALLED: "purelib"}
     path = Path(sysconfig.get_path(by_name[name])) if name in by_name else project_root / name
     if not path.exists():

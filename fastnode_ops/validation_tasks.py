@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastnode_ops.pipeline_dir import PipelineDir
+from ops_common.collecting import settle_collector
 
 if TYPE_CHECKING:
     from fastnode_ops.statistics.resources import Resources
@@ -104,4 +105,6 @@ def _open(place: PipelineDir, corpus_dir: str, name: str) -> tuple[LoadedModel, 
     from fastnode_ops.validation.runs import LoadedModel
 
     resources = open_resources(Path(corpus_dir))
-    return LoadedModel(name, place.serve, Completer.load(place.serve, resources)), resources
+    loaded = LoadedModel(name, place.serve, Completer.load(place.serve, resources))
+    settle_collector()
+    return loaded, resources

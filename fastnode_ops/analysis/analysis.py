@@ -81,16 +81,17 @@ class Analysis:
         return self._inference.cells.num_cut
 
 
-def analyse(source: bytes, symbols: SymbolStore, *, edited: Tree | None = None) -> Analysis:
+def analyse(source: bytes, symbols: SymbolStore, *, keep: bool = False, edited: Tree | None = None) -> Analysis:
     """Analyse a file, however broken it is.
 
     Args:
         source: Its text.
         symbols: What is known about modules.
+        keep: Whether edited forms of the text will be analysed; see `parse`.
         edited: The tree of a text that this one is an edited form of, if it was kept; see `parse`.
 
     Raises:
         SourceError: The bytes are no text, or too large or too deep; see `parse`.
     """
-    tree = parse(source, edited=edited)
+    tree = parse(source, keep=keep, edited=edited)
     return Analysis(tree, resolve_scopes(tree), symbols)

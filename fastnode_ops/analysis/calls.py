@@ -44,6 +44,12 @@ def keyword_of(argument: Node) -> str:
     return name.text if name is not None else ""
 
 
+def has_parenthesis(call: Node) -> bool:
+    """Say whether the parenthesis of a call's arguments stands in the text; a parser may have put it in."""
+    paren = call.parts["left_paren"]
+    return bool(paren.end > paren.start)
+
+
 def calls_of(analysis: Analysis, function: str) -> list[Node]:
     """Return the calls of the function with this canonical path, in source order.
 
@@ -51,7 +57,7 @@ def calls_of(analysis: Analysis, function: str) -> list[Node]:
     """
     if not analysis.calls:
         for node in analysis.tree.nodes:
-            if node.kind == "CallExpr" and node.parts["left_paren"].end > node.parts["left_paren"].start:
+            if node.kind == "CallExpr" and has_parenthesis(node):
                 called = node.parts["function"]
                 symbols = symbols_at(analysis, called) if is_expression(called) else ()
                 for canonical in {occurrence.canonical for occurrence in symbols}:

@@ -134,7 +134,7 @@ class Tree:
         statements: What the parser can use again for an edited text, a `reuse.Statements`; None if it was not kept.
     """
 
-    __slots__ = ("nodes", "root", "source", "statements", "tokens")
+    __slots__ = ("_lender", "_own", "nodes", "root", "source", "statements", "tokens")
 
     def __init__(self, source: bytes, root: Node, nodes: list[Node], tokens: list[Token]) -> None:
         self.source = source
@@ -142,13 +142,30 @@ class Tree:
         self.nodes = nodes
         self.tokens = tokens
         self.statements: Any = None
+        self._lender: Any = None
+        self._own = nodes
+
+    def borrow(self, lender: Any, own: list[Node]) -> None:
+        """Note that all nodes but its own ones are borrowed from a `reuse.Statements`."""
+        self._lender, self._own = lender, own
+
+    def reclaim(self) -> None:
+        """Take back what the tree of an edited form of the text has borrowed; that one must not be used after this."""
+        if self.statements is not None:
+            self.statements.take_back()
 
     def unlink(self) -> None:
-        """Cut the links upwards: a tree that nobody uses any more is gone without a garbage collection."""
-        for node in self.nodes:
+        """Cut the links upwards: a tree that nobody uses any more is gone without a garbage collection.
+
+        What is borrowed is given back.
+        """
+        if self._lender is not None:
+            self._lender.take_back()
+        for node in self._own:
             node.parent = None
-        for token in self.tokens:
-            del token.node
+            for token in node.tokens:
+                if token.node is node:
+                    del token.node
 
     def text(self, item: Item) -> str:
         """Return the source text of a node or token."""

@@ -8,6 +8,7 @@ repaired first (`repairs.py`). Nothing here recurses, so no input can exhaust th
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from bisect import bisect_left
 
@@ -15,7 +16,8 @@ import tree_sitter
 import tree_sitter_python
 
 from fastnode_ops.analysis.display_shapes import DISPLAY_SHAPES
-from fastnode_ops.analysis.expression_shapes import EXPRESSION_SHAPES, JOINED
+from fastnode_ops.analysis.expression_shapes import EXPRESSION_SHAPES
+from fastnode_ops.analysis.finishing import Built, InPiecesError, finish
 from fastnode_ops.analysis.import_shapes import IMPORT_SHAPES
 from fastnode_ops.analysis.nodes import (
     Item,
@@ -55,6 +57,12 @@ MAX_BLOCKS = 100  # as in Python itself
 _CONTINUATIONS = re.compile(rb"(?:\\\r?\n[ \t\f]*){200}")
 _LANGUAGE = tree_sitter.Language(tree_sitter_python.language())
 _local = threading.local()  # a parser must not be used by two threads at once
+
+# one text for each kind and role: the parser's own accessors make a new one for every node
+_KINDS = {number: _LANGUAGE.node_kind_for_id(number) or "" for number in (*range(_LANGUAGE.node_kind_count), 0xFFFF)}
+_ROLES = {
+    number: _LANGUAGE.field_name_for_id(number or 0) or "" for number in (None, *range(_LANGUAGE.field_count + 1))
+}
 
 _SHAPES: dict[str, Shape] = EXPRESSION_SHAPES | DISPLAY_SHAPES | PARAMETER_SHAPES | IMPORT_SHAPES | STATEMENT_SHAPES
 
@@ -119,18 +127,34 @@ def parse(source: bytes, *, keep: bool = False, edited: Tree | None = None) -> T
         source: The text.
         keep: Whether edited forms of the text will be parsed.
         edited: The tree of a text that this one is an edited form of, kept for that; it saves time and nothing else.
+            The tree borrows from it: it must not be used until the new one is unlinked, or it is told to `reclaim`.
 
     Raises:
         SourceError: It is no UTF-8 text without null bytes, has more than `MAX_BYTES` bytes, or is nested deeper than
             `MAX_DEPTH` levels or `MAX_BLOCKS` indented blocks.
     """
     check_source(source)
-    known: Statements | None = edited.statements if edited is not None else None
+    known: Statements | None = edited.statements if edited is not None and not keep else None
+    if known is None:
+        return _parse(source, keep, None)
+    try:
+        return _parse(source, keep, known)
+    except InPiecesError:
+        known.take_back(in_pieces=True)
+        return _parse(source, keep, None)
+    except SourceError:
+        known.take_back(in_pieces=True)
+        raise
+
+
+def _parse(source: bytes, keep: bool, known: Statements | None) -> Tree:
     parser = getattr(_local, "parser", None)
     if parser is None:
         parser = _local.parser = tree_sitter.Parser(_LANGUAGE)
     parsed = parser.parse(source) if known is None else parser.parse(source, known.edited(source))
     if not parsed.root_node.has_error:
+        if known is not None:
+            known.begin(source)
         builder = _Builder(source, [], keep, known)
         root = builder.build(parsed)
         if not has_open_lines(source, builder.tokens):
@@ -140,6 +164,8 @@ def parse(source: bytes, *, keep: bool = False, edited: Tree | None = None) -> T
         parsed = parser.parse(text) if known is None else parser.parse(text, known.edited(text))
     if known is not None and parsed.root_node.has_error:
         parsed = parser.parse(text)  # how it gets over an error depends on what it knew
+    if known is not None:
+        known.begin(source)
     builder = _Builder(text, insertions, keep, known)
     return _finish(source, builder.build(parsed), builder)
 
@@ -152,14 +178,17 @@ class _Builder:
         insertions: What was inserted into the source to get it. An inserted byte has the position of the insertion.
         keep: Whether to keep the statements.
         known: Statements that need not be shaped.
+
+    Attributes:
+        borrowed: Those that were found there.
     """
 
     def __init__(self, text: bytes, insertions: list[Insertion], keep: bool, known: Statements | None) -> None:
         self.text = text
         self._keep = keep
         self.statements: Statements | None = None
-        self._known = known
-        self.copied: dict[Node, Statement] = {}
+        self.known = known
+        self.borrowed: dict[Node, Statement] = {}
         self.tokens: list[Token] = []
         self._covered = 0  # up to where the text is in tokens, comments or white space
         self._positions = [position for position, _ in insertions]
@@ -181,9 +210,9 @@ class _Builder:
         while True:
             node = cursor.node
             assert node is not None
-            kind = node.type
-            role = cursor.field_name or ""
-            if kind in _KEPT and self._is_known(items, kind, role, node):
+            kind = _KINDS[node.kind_id]
+            role = _ROLES[cursor.field_id]
+            if kind in _KEPT and self._is_known(items, kind, role, node, open_nodes[-1][0]):
                 pass
             elif self._is_inner(kind, node) and cursor.goto_first_child():
                 open_nodes.append((kind, role, items))
@@ -208,20 +237,20 @@ class _Builder:
             if not open_nodes:
                 return self._module(items)
 
-    def _is_known(self, items: Items, kind: str, role: str, node: tree_sitter.Node) -> bool:
-        """Add a copy of a statement if it is known."""
-        if self._known is None or node.has_error:
+    def _is_known(self, items: Items, kind: str, role: str, node: tree_sitter.Node, parent: str) -> bool:
+        """Borrow a statement if it is known. A definition with decorators becomes part of another node."""
+        if self.known is None or node.has_error or parent == "decorated_definition":
             return False
         start, end = node.start_byte, node.end_byte
         if not self._is_plain(start, end) or self.text[self._covered : start].strip():
             return False
-        found = self._known.copy(kind, self.text[start:end], self._original(start))
+        found = self.known.lend(kind, self._original(start), self._original(end))
         if found is None:
             return False
         root = found.nodes[0]
         root.role = role
         items.append(root)
-        self.copied[root] = found
+        self.borrowed[root] = found
         self.tokens += found.tokens
         self._covered = end
         return True
@@ -232,7 +261,8 @@ class _Builder:
         start, end = node.start_byte, node.end_byte
         if type(item) is Node and not node.has_error and self._is_plain(start, end):
             first = bisect_left(self.tokens, item.start, key=_start)
-            self.statements.add(kind, self.text[start:end], item, self.tokens[first:])
+            place = self._original(start), self._original(end)
+            self.statements.add(kind, *place, item, first, len(self.tokens))
 
     def _is_plain(self, start: int, end: int) -> bool:
         """Say whether nothing was inserted into a span of the text."""
@@ -282,7 +312,8 @@ class _Builder:
             self.tokens.append(token)
             items.append(token)
         elif kind in _NAMES:
-            token = Token(TokenKind.IDENT, self.text[start:end].decode(), token_start, token_end, role)
+            name = sys.intern(self.text[start:end].decode())
+            token = Token(TokenKind.IDENT, name, token_start, token_end, role)
             self.tokens.append(token)
             items.append(token if role == "attribute" else Node.of_token("NameExpr", token, {}, token.text))
         elif kind in _TERMINAL_KINDS:
@@ -342,48 +373,11 @@ def _close(kind: str, role: str, items: Items, outer: Items, parent: str) -> Non
 
 
 def _finish(source: bytes, root: Node, builder: _Builder) -> Tree:
-    """Number the nodes, tell each token and node where it belongs, and check the depth."""
-    nodes: list[Node] = []
-    depths: list[int] = []
-    stack = [root]
-    num_tokens = 0
-    while stack:
-        node = stack.pop()
-        depth = depths[node.parent.index] + 1 if node.parent is not None else 0
-        if node in builder.copied:
-            copied = builder.copied[node]
-            for index, inner in enumerate(copied.nodes, len(nodes)):
-                inner.index = index
-            nodes += copied.nodes
-            depths += [depth + copied.height] * len(copied.nodes)
-            num_tokens += sum(len(inner.tokens) for inner in copied.nodes)
-            continue
-        node.index = len(nodes)
-        nodes.append(node)
-        depths.append(depth)
-        for token in node.tokens:
-            token.node = node
-        num_tokens += len(node.tokens)
-        if node.children:
-            for child in node.children:
-                child.parent = node
-            stack += reversed(node.children)
-    if max(depths) > MAX_DEPTH:
+    built = Built(root, builder.tokens, builder.statements, builder.known, builder.borrowed)
+    tree, depth = finish(source, built)
+    if depth > MAX_DEPTH:
         raise _too_deep()
-    tokens = builder.tokens if num_tokens == len(builder.tokens) else _owned_tokens(builder.tokens, nodes, num_tokens)
-    tree = Tree(source, root, nodes, tokens)
-    if builder.statements is not None:
-        builder.statements.seal(tree, depths)
-        tree.statements = builder.statements
     return tree
-
-
-def _owned_tokens(tokens: list[Token], nodes: list[Node], num_owned: int) -> list[Token]:
-    """Return the tokens that belong to nodes, in order: some were joined to others, or added by a shape."""
-    tokens = [token for token in tokens if token.role != JOINED]
-    if num_owned != len(tokens):
-        tokens = sorted((token for node in nodes for token in node.tokens), key=lambda token: (token.start, token.end))
-    return tokens
 
 
 def _start(token: Token) -> int:

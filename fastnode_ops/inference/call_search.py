@@ -11,7 +11,8 @@ A chosen variable is never a function (the scope of calls has none), so no call 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from fastnode_ops.analysis.analysis import Analysis
@@ -39,6 +40,7 @@ from fastnode_ops.samples.sample import (
     Rejected,
     SampleContext,
     analyse_edited,
+    released,
     trim_end,
 )
 
@@ -121,6 +123,7 @@ class CallSearch:
 
     def __init__(self, analysis: Analysis, call: Node, function: str, context: SampleContext, ask: Ask) -> None:
         source = analysis.source
+        self._original = analysis.tree
         self._paren = call.parts["left_paren"]
         self._head = source[: self._paren.end]
         self._tail = source[trim_end(source, call.end - 1, enclosing_statement(call)) :]
@@ -180,7 +183,8 @@ class CallSearch:
         }
         return self._choose(
             [children[option] for option in options],
-            lambda: arg_type_feed(*self._edited(partial, INFER_ARG_TYPE), rows, self._context),
+            (partial, INFER_ARG_TYPE),
+            lambda edited, site: arg_type_feed(edited, site, rows, self._context),
         )
 
     def _unused_keywords(self, partial: Partial) -> list[str]:
@@ -202,7 +206,8 @@ class CallSearch:
         rows = keyword_rows(self._function, names, self._context)
         return self._choose(
             [replace(partial, asks="open", keyword=name) for name in names],
-            lambda: keyword_feed(*self._edited(partial, KEYWORD_DUMMY), rows, self._context),
+            (partial, KEYWORD_DUMMY),
+            lambda edited, site: keyword_feed(edited, site, rows, self._context),
         )
 
     def _open(self, partial: Partial) -> Options:
@@ -214,43 +219,53 @@ class CallSearch:
         if rows is None:
             return [(to_name, 1.0)]
         types, _ = self._pattern.feed(partial.keyword, position)
-        edited = self._edited(partial, INFER_ARG_PLACEHOLDER)
-        named, left_open = self._ask_model("arg_placeholder", placeholder_feed(*edited, rows, types, self._context))
+        with self._edited(partial, INFER_ARG_PLACEHOLDER) as (edited, site):
+            feed = placeholder_feed(edited, site, rows, types, self._context)
+        named, left_open = self._ask_model("arg_placeholder", feed)
         return [(to_name, named), (partial.with_value("", left_open), left_open)]
 
     def _name(self, partial: Partial) -> Options:
         """Decide which variable an argument is; it is left open where there is no choice of variables."""
         types, words = self._pattern.feed(partial.keyword, len(partial.arguments))
         keyword = f"{partial.keyword}=" if partial.keyword else ""
-        edited, placed = self._edited(partial, keyword + DUMMY)
-        site = placed.parts["value"]
-        try:
-            graph, feed, variables = name_feed(edited, site, self._context, scope="call", types=types, subtokens=words)
-        except Rejected as rejected:
-            if rejected.reason == "too_few_candidates":
-                return [(partial.with_value(""), 1.0)]
-            raise
+        with self._edited(partial, keyword + DUMMY) as (edited, placed):
+            site = placed.parts["value"]
+            try:
+                graph, feed, variables = name_feed(
+                    edited, site, self._context, scope="call", types=types, subtokens=words
+                )
+                names = [variable.name for variable in variables]
+            except Rejected as rejected:
+                if rejected.reason == "too_few_candidates":
+                    return [(partial.with_value(""), 1.0)]
+                raise
         self._num_asked += 1
         probabilities = self._ask(GraphSample("call", graph, feed, _NO_ANSWER))
-        return [(partial.with_value(v.name, p), p) for v, p in zip(variables, probabilities)]
+        return [(partial.with_value(name, p), p) for name, p in zip(names, probabilities)]
 
-    def _choose(self, children: list[Partial], feed: Callable[[], Feed]) -> Options:
+    def _choose(
+        self, children: list[Partial], place: tuple[Partial, str], feed: Callable[[Analysis, Node], Feed]
+    ) -> Options:
         """Ask the model which child it is; not when there is only one."""
         if len(children) == 1:
             return [(children[0], 1.0)]
-        return list(zip(children, self._ask_model("arg_type", feed())))
+        with self._edited(*place) as (edited, site):
+            asked = feed(edited, site)
+        return list(zip(children, self._ask_model("arg_type", asked)))
 
     def _ask_model(self, task: TaskName, feed: Feed) -> list[float]:
         self._num_asked += 1
         return self._ask(GraphSample(task, *feed, _NO_ANSWER))
 
-    def _edited(self, partial: Partial, asked: str) -> tuple[Analysis, Node]:
+    @contextmanager
+    def _edited(self, partial: Partial, asked: str) -> Iterator[tuple[Analysis, Node]]:
         """Write the call so far with a dummy argument at the end, and analyse the buffer; see `cut_argument`."""
         # a value that is left open is written as the model knows it from training
         written = [replace(a, value=a.value or KWARG_VALUE_PLACEHOLDER).text for a in partial.arguments]
         text = ", ".join([*written, asked]) + ")"
-        edited = analyse_edited(self._head + text.encode() + self._tail, self._context.symbols)
-        return edited, find_argument(edited, self._paren.start, len(partial.arguments))
+        edited = analyse_edited(self._head + text.encode() + self._tail, self._context.symbols, self._original)
+        with released(edited):
+            yield edited, find_argument(edited, self._paren.start, len(partial.arguments))
 
 
 def search_calls(

@@ -23,12 +23,15 @@ from fastnode_ops.graphs.vocabulary import Vocabulary
 from fastnode_ops.inference.call_search import search_calls
 from fastnode_ops.inference.completions import CallCompletion, Completion
 from fastnode_ops.inference.unsupported import Unsupported
+from fastnode_ops.pipeline_dir import GRAPH_CONFIG_NAME
 from fastnode_ops.samples.assembly import assemble
 from fastnode_ops.samples.attribute_tasks import attribute_feed, cut_attribute
-from fastnode_ops.samples.batch import ContextGraph, ExpansionGraph, NameSamples, ProductionSamples
+from fastnode_ops.samples.batch import TrainingBatch
 from fastnode_ops.samples.metainfo import MetaInfo
-from fastnode_ops.samples.sample import DUMMY, Answer, CallPattern, GraphSample, Rejected, SampleContext
+from fastnode_ops.samples.sample import DUMMY, Answer, CallPattern, GraphSample, Rejected, SampleContext, released
 from fastnode_ops.symbols.store import SymbolStore
+from ops_common.artifacts import read_json
+from ops_common.config import build_config
 from ops_common.errors import DataError
 
 Floats = npt.NDArray[np.float32]
@@ -40,14 +43,8 @@ class Model(Protocol):
 
     metainfo: MetaInfo
 
-    def context_states(self, graph: ContextGraph) -> Floats:
-        """Return the final states of a context graph."""
-
-    def name_probabilities(self, states: Floats, graph: ExpansionGraph, samples: NameSamples) -> Floats:
-        """Return the probability of each candidate."""
-
-    def production_probabilities(self, states: Floats, graph: ExpansionGraph, samples: ProductionSamples) -> Floats:
-        """Return the probability of each target."""
+    def probabilities(self, batch: TrainingBatch) -> tuple[Floats, Floats]:
+        """Return the probability of each candidate of the name samples, and of each target of the others."""
 
 
 class Calls(Protocol):
@@ -104,15 +101,18 @@ class Completer:
         )
 
     @classmethod
-    def load(cls, model_dir: Path, resources: Resources, graph: GraphConfig = _DEFAULT_GRAPH) -> Completer:
-        """Load the model of a folder such as `out/serve`.
+    def load(cls, model_dir: Path, resources: Resources) -> Completer:
+        """Load the model of a folder such as `out/serve`; without a `graph-config.json` there the defaults hold.
 
         Raises:
             ArtifactError: A file is missing or torn.
+            ConfigError: `graph-config.json` holds something else.
             DataError: The metainfo cannot be used.
         """
         from fastnode_ops.models.serving import ServingModel
 
+        limits = model_dir / GRAPH_CONFIG_NAME
+        graph = build_config(GraphConfig, read_json(limits), str(limits)) if limits.exists() else _DEFAULT_GRAPH
         return cls(ServingModel.load(model_dir), resources.symbols, resources.calls.pattern, graph)
 
     def attributes(self, source: bytes, cursor: int, prefix: str = "") -> list[Completion]:
@@ -142,12 +142,14 @@ class Completer:
         """
         dot_end = cursor - len(prefix.encode())
         try:
-            edited, site = cut_attribute(*self._attribute_at(source, dot_end, prefix), self._context)
-            candidates = self._candidates(edited, site.node.parts["value"])
-            rows = sorted(row for row, name in candidates.items() if name.startswith(prefix))
-            if not rows:
-                raise Unsupported("no candidate begins with the prefix" if candidates else "no supported type")
-            graph, feed = attribute_feed(edited, site, rows, self._context)
+            analysis, attribute = self._attribute_at(source, dot_end, prefix)
+            edited, site = cut_attribute(analysis, attribute, self._context)
+            with released(analysis), released(edited):
+                candidates = self._candidates(edited, site.node.parts["value"])
+                rows = sorted(row for row, name in candidates.items() if name.startswith(prefix))
+                if not rows:
+                    raise Unsupported("no candidate begins with the prefix" if candidates else "no supported type")
+                graph, feed = attribute_feed(edited, site, rows, self._context)
         except Rejected as rejected:
             raise Unsupported(rejected.reason) from None
         except SourceError as error:
@@ -161,7 +163,7 @@ class Completer:
         # without a name behind the dot a parser would take the first one of the next line for it
         has_name = source[dot_end : dot_end + 1].isalpha() or source[dot_end : dot_end + 1] == b"_"
         text = source if has_name else source[:dot_end] + DUMMY.encode() + source[dot_end:]
-        analysis = analyse(text, self._context.symbols)
+        analysis = analyse(text, self._context.symbols, keep=True)
         dot = analysis.tree.token_at(dot_end - 1)
         if dot is None or dot.node.kind != "AttributeExpr" or dot.node.parts["dot"] is not dot:
             raise Unsupported("no attribute")
@@ -191,8 +193,9 @@ class Completer:
         """
         try:
             analysis, call = self._call_at(source, cursor)
-            function = self._known_function(analysis, call)
-            return search_calls(analysis, call, function, self._context, self.probabilities)
+            with released(analysis):
+                function = self._known_function(analysis, call)
+                return search_calls(analysis, call, function, self._context, self.probabilities)
         except Rejected as rejected:
             raise Unsupported(rejected.reason) from None
         except SourceError as error:
@@ -202,7 +205,7 @@ class Completer:
         if not 0 < cursor <= len(source) or source[cursor - 1 : cursor] != b"(":
             raise Unsupported("no parenthesis before the cursor")
         for text in (source, source[:cursor] + b")" + source[cursor:]):
-            analysis = analyse(text, self._context.symbols)
+            analysis = analyse(text, self._context.symbols, keep=True)
             call = find_call(analysis, cursor - 1)
             right = None if call is None else call.parts["right_paren"]
             if call is not None and right is not None and right.end > right.start:
@@ -222,13 +225,7 @@ class Completer:
         Raises:
             DataError: The model answers with something that is no probability.
         """
-        batch = assemble([sample])
-        states = self.model.context_states(batch.context_graph)
-        if len(batch.infer_name.prediction_nodes):
-            found = self.model.name_probabilities(states, batch.expansion_graph, batch.infer_name)
-        else:
-            found = self.model.production_probabilities(states, batch.expansion_graph, batch.infer_production)
-        result = [float(value) for value in found]
+        result = [float(value) for found in self.model.probabilities(assemble([sample])) for value in found]
         if not all(math.isfinite(value) for value in result):
             raise DataError("the model's probabilities are not finite", "was the training stable? see its losses")
         return result

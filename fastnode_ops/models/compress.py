@@ -147,16 +147,8 @@ def graph_accuracies(graph: Path, batches: Sequence[TrainingBatch]) -> dict[str,
     """
     served = ServingModel(graph, MetaInfo(name_subtoken_index={}, type_subtoken_index={}))
     totals: dict[str, Hits] = {}
-    nothing = np.zeros(0, np.float32)
     for batch in batches:
-        states = served.context_states(batch.context_graph)
-        name, production = batch.infer_name, batch.infer_production
-        has_names, has_productions = len(name.labels) > 0, len(production.labels) > 0
-        of_names = served.name_probabilities(states, batch.expansion_graph, name) if has_names else nothing
-        of_productions = (
-            served.production_probabilities(states, batch.expansion_graph, production) if has_productions else nothing
-        )
-        add_hits(totals, count_hits(batch, of_names, of_productions))
+        add_hits(totals, count_hits(batch, *served.probabilities(batch)))
     served.close()
     return {name: hits.share for name, hits in totals.items()}
 

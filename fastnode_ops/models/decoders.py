@@ -9,6 +9,7 @@ from fastnode_ops.models.propagation import segment_softmax
 from fastnode_ops.models.variables import PlainTable, Store
 
 PRODUCTION_TABLE = "production_decoder/table"
+PRODUCTION_PRIOR = "production_decoder/prior"
 
 
 class NameDecoder:
@@ -47,10 +48,12 @@ class ProductionDecoder:
         num_productions: V_p.
         depth: D.
         concatenate: Compare with all three beside each other instead of a weighted sum.
+        prior: Add a logit of its own to each target, whatever its context: what is often right begins ahead.
     """
 
-    def __init__(self, store: Store, num_productions: int, depth: int, *, concatenate: bool) -> None:
+    def __init__(self, store: Store, num_productions: int, depth: int, *, concatenate: bool, prior: bool) -> None:
         self._table = store.table(PRODUCTION_TABLE, (num_productions, 3 * depth if concatenate else depth))
+        self._prior = store.constant(PRODUCTION_PRIOR, (num_productions,), 0.0) if prior else None
         # in the order scope, site, tokens
         self._weights = (
             None
@@ -60,6 +63,10 @@ class ProductionDecoder:
 
     def __call__(self, states: tf.Tensor, inputs: ProductionInputs) -> tf.Tensor:
         """Return the logit of each target: [C] float32."""
+        logits = self._context_logits(states, inputs)
+        return logits if self._prior is None else logits + tf.gather(self._prior, inputs.targets)
+
+    def _context_logits(self, states: tf.Tensor, inputs: ProductionInputs) -> tf.Tensor:
         site = tf.gather(states, inputs.sites)  # [S, D]
         scope = tf.math.segment_max(tf.gather(states, inputs.scope), inputs.scope_samples)
         token_states = tf.gather(states, inputs.tokens)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from fastnode_ops.config import ModelConfig
-from fastnode_ops.models.decoders import NameDecoder, ProductionDecoder
+from fastnode_ops.models.decoders import PRODUCTION_PRIOR, NameDecoder, ProductionDecoder
 from fastnode_ops.models.embeddings import Embedding
 from fastnode_ops.models.inputs import ModelInputs, Vocabulary
 from fastnode_ops.models.losses import cross_entropy, max_margin
@@ -59,7 +61,11 @@ class Network:
         )
         self.name_decoder = NameDecoder(store, depth)
         self.production_decoder = ProductionDecoder(
-            store, vocabulary.num_productions, depth, concatenate=config.concatenate_contexts
+            store,
+            vocabulary.num_productions,
+            depth,
+            concatenate=config.concatenate_contexts,
+            prior=config.target_prior,
         )
 
     def __call__(self, inputs: ModelInputs) -> Answer:
@@ -95,12 +101,21 @@ class Expression(tf.Module, Network):  # type: ignore[misc]
         config: Sizes and choices.
         vocabulary: Sizes of the tables.
         seed: Of the initial values.
+        prior: [V_p], the initial logit of each target where the settings give targets one; zeros without it.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: Vocabulary, seed: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        vocabulary: Vocabulary,
+        seed: int,
+        prior: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         tf.Module.__init__(self, name="expression")
         self._store = VariableStore(seed)
         Network.__init__(self, config, vocabulary, self._store)
+        if config.target_prior and prior is not None:
+            self._store.by_name[PRODUCTION_PRIOR].assign(prior)
 
     def variables_by_name(self) -> dict[str, tf.Variable]:
         """Return all variables under their names in a checkpoint, in a fixed order. All are trainable."""

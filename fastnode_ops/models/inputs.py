@@ -16,6 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from fastnode_ops.samples.metainfo import MetaInfo
 
 Ints = Any  # [.] int32, a NumPy array or a tensor
@@ -41,6 +44,20 @@ class Vocabulary:
             size(metainfo.name_subtoken_index.values()),
             size(metainfo.production_index.indices.values()),
         )
+
+
+def attribute_prior(metainfo: MetaInfo, num_productions: int) -> npt.NDArray[np.float32]:
+    """Return the logit that each target begins with, [V_p]: of attributes the logarithm of how often they are drawn.
+
+    Samples of one parent are drawn in the proportion of how often its members occur (specification 4.3), so these
+    logits are those of the popularity of each member among its siblings. Other targets begin with 0.
+    """
+    logits = np.zeros(num_productions, np.float32)
+    for entry in metainfo.attr.dist.values():
+        row = metainfo.production_index.row(entry.symbol)
+        if row is not None and entry.weight > 0:
+            logits[row] = np.log(entry.weight)
+    return logits
 
 
 class Features(NamedTuple):

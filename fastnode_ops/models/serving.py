@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from fastnode_ops.models import tensor_names as names
 from fastnode_ops.models.tensor_names import Feeds
-from fastnode_ops.samples.batch import ContextGraph, ExpansionGraph, NameSamples, ProductionSamples
+from fastnode_ops.samples.batch import ContextGraph, ExpansionGraph, TrainingBatch
 from fastnode_ops.samples.metainfo import MetaInfo, read_metainfo
 from ops_common.errors import ArtifactError
 
@@ -69,36 +69,38 @@ class ServingModel:
         """
         return self._run(names.EXPANSION_STATES, names.expansion_feeds(graph, states))
 
-    def name_probabilities(self, states: Floats, graph: ExpansionGraph, samples: NameSamples) -> Floats:
-        """Return the probability of each candidate: [C] float32; labels and negatives are not read.
+    def probabilities(self, batch: TrainingBatch) -> tuple[Floats, Floats]:
+        """Return the probability of each candidate and of each target; labels and negatives are not read.
 
         Args:
-            states: States that `context_graph_nodes` are rows of; [., D].
-            graph: The expansion graph.
-            samples: Sites, features and usage nodes.
-        """
-        feeds = {**names.expansion_feeds(graph, states), **names.name_feeds(samples)}
-        return self._run(names.NAME_PROBABILITIES, feeds)
+            batch: Graph samples of either kind, or of both.
 
-    def production_probabilities(self, states: Floats, graph: ExpansionGraph, samples: ProductionSamples) -> Floats:
-        """Return the probability of each target: [C] float32; labels and negatives are not read.
-
-        Args:
-            states: States that `context_graph_nodes` are rows of; [., D].
-            graph: The expansion graph.
-            samples: Sites, targets, scope nodes and context tokens.
+        Returns:
+            [C] float32 of the name samples' candidates, [T] float32 of the production samples' targets.
         """
-        feeds = {**names.expansion_feeds(graph, states), **names.production_feeds(samples)}
-        return self._run(names.PRODUCTION_PROBABILITIES, feeds)
+        feeds = {**names.context_feeds(batch.context_graph), **names.expansion_feeds(batch.expansion_graph)}
+        wanted = {}
+        if len(batch.infer_name.prediction_nodes):
+            feeds |= names.name_feeds(batch.infer_name)
+            wanted["names"] = f"{names.NAME_PROBABILITIES}:0"
+        if len(batch.infer_production.prediction_nodes):
+            feeds |= names.production_feeds(batch.infer_production)
+            wanted["productions"] = f"{names.PRODUCTION_PROBABILITIES}:0"
+        found = self._session.run(wanted, _fed(feeds))
+        nothing = np.zeros(0, np.float32)
+        return found.get("names", nothing), found.get("productions", nothing)
 
     def close(self) -> None:
         """Give the memory back."""
         self._session.close()
 
     def _run(self, output: str, feeds: Feeds) -> Floats:
-        fed: dict[str, Any] = {f"{name}:0": value for name, value in feeds.items()}
-        answer: Floats = self._session.run(f"{output}:0", fed)
+        answer: Floats = self._session.run(f"{output}:0", _fed(feeds))
         return answer
+
+
+def _fed(feeds: Feeds) -> dict[str, Any]:
+    return {f"{name}:0": value for name, value in feeds.items()}
 
 
 def _read_graph(path: Path) -> tf.Graph:
@@ -109,9 +111,9 @@ def _read_graph(path: Path) -> tf.Graph:
         raise ArtifactError(f"cannot read {path}: {error.strerror}", "run `compress` first") from None
     except DecodeError:
         raise ArtifactError(f"{path} is not a frozen graph", "run `compress` again") from None
-    missing = {*names.OUTPUTS, names.CONTEXT_EMBEDDINGS} - {node.name for node in graph_def.node}
+    missing = {*names.OUTPUTS, names.CONTEXT_EMBEDDINGS, names.READ_NODES} - {node.name for node in graph_def.node}
     if missing:
-        raise ArtifactError(f"{path} has no tensor {min(missing)}", "it is not a graph of this model")
+        raise ArtifactError(f"{path} has no tensor {min(missing)}", "if it is one of this model, `compress` again")
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(graph_def, name="")
     return graph

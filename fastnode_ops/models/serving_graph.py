@@ -1,13 +1,13 @@
 """The network as a TensorFlow graph with fixed names, which answers for feeds of any size (specification 9.5).
 
-What `preparing.py` does in NumPy for a training batch is part of the graph here. But no node is left out: all states
-are asked for.
+What `preparing.py` does in NumPy for a training batch is part of the graph here. Who asks for the final states gets
+those of all nodes; who asks for probabilities alone has each hop worked out only for the nodes that matter to them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -30,8 +30,11 @@ def build_serving_graph(network: Network) -> dict[str, tf.Tensor]:
     Returns:
         The placeholders and the outputs, by the names of `tensor_names.py`.
     """
-    placeholders = _placeholders(network.config.depth)
+    placeholders = _placeholders()
     final = _context_states(network, placeholders)
+    placeholders[names.CONTEXT_EMBEDDINGS] = tf.compat.v1.placeholder_with_default(
+        _read_states(network, placeholders), [None, network.config.depth], name=names.CONTEXT_EMBEDDINGS
+    )
     expanded = _expansion_states(network, placeholders)
     outputs = {
         names.FINAL_STATES: final,
@@ -42,25 +45,44 @@ def build_serving_graph(network: Network) -> dict[str, tf.Tensor]:
     return {**placeholders, **{name: tf.identity(value, name=name) for name, value in outputs.items()}}
 
 
-def _placeholders(depth: int) -> dict[str, tf.Tensor]:
+def _placeholders() -> dict[str, tf.Tensor]:
     v1 = tf.compat.v1
     no_edges = np.zeros((0, 2), np.int32)
     edges = [prefix + key for prefix in (names.CONTEXT_EDGES, names.EXPANSION) for key in names.EDGE_KEYS]
     return {
         **{name: v1.placeholder_with_default(no_edges, [None, 2], name=name) for name in edges},
         **{name: v1.placeholder(tf.int32, [None], name=name) for name in names.VECTOR_INPUTS},
-        names.CONTEXT_EMBEDDINGS: v1.placeholder(tf.float32, [None, depth], name=names.CONTEXT_EMBEDDINGS),
     }
 
 
 def _context_states(network: Network, placeholders: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    features = _features(placeholders, names.CONTEXT_NODES)
-    states = network.embedding(features)
-    order, position, hop = _hop(network, placeholders, names.CONTEXT_EDGES, tf.shape(states)[0])
+    states = network.embedding(_features(placeholders, names.CONTEXT_NODES))
+    order, position, hop = _hop(network, _edges(network, placeholders, names.CONTEXT_EDGES), tf.shape(states)[0])
     states = tf.gather(states, order)
     for step in range(network.config.num_hops):
         states = network.propagation(states, hop, step)
     return tf.gather(states, position)
+
+
+def _read_states(network: Network, placeholders: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Work out the final states of the nodes that the expansion graph copies, [., D].
+
+    From the last hop back: only nodes whose states are read later are moved, so only edges to these count.
+    """
+    read = tf.compat.v1.placeholder_with_default(NOTHING, [None], name=names.READ_NODES)
+    states = network.embedding(_features(placeholders, names.CONTEXT_NODES))
+    num_nodes = tf.shape(states)[0]
+    edges = _edges(network, placeholders, names.CONTEXT_EDGES)
+    needed, kept = read, []
+    for _ in range(network.config.num_hops):
+        is_needed = tf.math.unsorted_segment_sum(tf.ones_like(needed), needed, num_nodes) > 0
+        counts = tf.gather(is_needed, edges.pairs[:, 1])
+        kept.append(_Edges(*(tf.boolean_mask(part, counts) for part in edges)))
+        needed = tf.concat([needed, kept[-1].pairs[:, 0]], axis=0)
+    for step, counted in enumerate(reversed(kept)):
+        order, position, hop = _hop(network, counted, num_nodes)
+        states = tf.gather(network.propagation(tf.gather(states, order), hop, step), position)
+    return tf.gather(states, read)
 
 
 def _expansion_states(network: Network, placeholders: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -68,7 +90,7 @@ def _expansion_states(network: Network, placeholders: Mapping[str, tf.Tensor]) -
     copied = placeholders[names.CONTEXT_EMBEDDINGS]
     places = [placeholders[f"{names.EXPANSION}{kind}_to_expansion"] for kind in ("context", "lookup")]
     states = tf.dynamic_stitch(places, [copied, lookup])
-    order, position, hop = _hop(network, placeholders, names.EXPANSION, tf.shape(states)[0])
+    order, position, hop = _hop(network, _edges(network, placeholders, names.EXPANSION), tf.shape(states)[0])
     states = network.propagation(tf.gather(states, order), hop, network.config.num_hops)
     return tf.gather(states, position)
 
@@ -114,22 +136,30 @@ def _features(placeholders: Mapping[str, tf.Tensor], prefix: str) -> Features:
     return Features(*lists("types"), *lists("subtokens"))
 
 
-def _hop(
-    network: Network, placeholders: Mapping[str, tf.Tensor], prefix: str, num_nodes: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, Hop]:
+class _Edges(NamedTuple):
+    """Edges by ascending kernel: [E, 2] sources and targets, and the kernel of each, [E]."""
+
+    pairs: tf.Tensor
+    kernels: tf.Tensor
+
+
+def _edges(network: Network, placeholders: Mapping[str, tf.Tensor], prefix: str) -> _Edges:
+    tied = network.config.tie_directions
+    keys = sorted(names.EDGE_KEYS, key=lambda key: (kernel_of(key, tied), key))
+    kernels_of_keys: Sequence[Any] = [kernel_of(key, tied) for key in keys]
+    parts = [placeholders[prefix + key] for key in keys]
+    sizes = tf.stack([tf.shape(part)[0] for part in parts])
+    return _Edges(tf.concat(parts, axis=0), tf.repeat(tf.constant(kernels_of_keys, tf.int32), sizes))
+
+
+def _hop(network: Network, given: _Edges, num_nodes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Hop]:
     """Put the nodes that get messages first, and sort the edges by target.
 
     Returns:
         The nodes in the new order; the new row of each node; the step.
     """
-    tied = network.config.tie_directions
-    num_kernels = len(kernel_names(tied))
-    keys = sorted(names.EDGE_KEYS, key=lambda key: (kernel_of(key, tied), key))
-    kernels_of_keys: Sequence[Any] = [kernel_of(key, tied) for key in keys]
-    parts = [placeholders[prefix + key] for key in keys]
-    sizes = tf.stack([tf.shape(part)[0] for part in parts])
-    edges = tf.concat(parts, axis=0)
-    kernels = tf.repeat(tf.constant(kernels_of_keys, tf.int32), sizes)
+    edges, kernels = given
+    num_kernels = len(kernel_names(network.config.tie_directions))
     moves = tf.math.unsorted_segment_sum(tf.ones_like(kernels), edges[:, 1], num_nodes) > 0
     moving, still = (tf.cast(tf.where(mask)[:, 0], tf.int32) for mask in (moves, tf.logical_not(moves)))
     order = tf.concat([moving, still], axis=0)

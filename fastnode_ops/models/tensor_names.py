@@ -27,6 +27,7 @@ CONTEXT_EDGES = "context_graph/placeholders/edges/"
 CONTEXT_NODES = "context_graph/placeholders/nodes/"
 EXPANSION = "test/expansion_graph/placeholders/"
 CONTEXT_EMBEDDINGS = "test/expansion_graph/test_placeholders/context_node_embeddings"
+READ_NODES = "test/expansion_graph/test_placeholders/context_graph_nodes"
 NAME = "test/infer_name/placeholders/"
 NAME_USAGES = "test/infer_name/name_encoder/placeholders/usages_"
 PRODUCTION = "test/infer_production/placeholders/"
@@ -64,20 +65,23 @@ def context_feeds(graph: ContextGraph) -> Feeds:
     return {**edges, **_lists(f"{CONTEXT_NODES}types_", types), **_lists(f"{CONTEXT_NODES}subtokens_", subtokens)}
 
 
-def expansion_feeds(graph: ExpansionGraph, states: npt.NDArray[np.float32]) -> Feeds:
+def expansion_feeds(graph: ExpansionGraph, states: npt.NDArray[np.float32] | None = None) -> Feeds:
     """Return what the states of an expansion graph are worked out from.
 
     Args:
         graph: The expansion graph.
-        states: [N, D], which `context_graph_nodes` are rows of.
+        states: [N, D], which `context_graph_nodes` are rows of; None: they are worked out on the way, and only those.
     """
+    copied: Feeds = {READ_NODES: graph.context_graph_nodes}
+    if states is not None:
+        copied = {CONTEXT_EMBEDDINGS: states[graph.context_graph_nodes]}
     return {
         **{EXPANSION + key: pairs for key, pairs in graph.edges.items()},
         f"{EXPANSION}context_to_expansion": graph.context_to_expansion,
         f"{EXPANSION}lookup_to_expansion": graph.lookup_to_expansion,
         **_lists(f"{EXPANSION}types_", graph.lookup_types),
         **_lists(f"{EXPANSION}subtokens_", graph.lookup_subtokens),
-        CONTEXT_EMBEDDINGS: states[graph.context_graph_nodes],
+        **copied,
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from ops_common.errors import DataError
 
@@ -167,10 +168,7 @@ class TrainingBatch:
         return len(self.infer_name.labels) + len(self.infer_production.labels)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the wire form: nested dicts whose leaves are int32 arrays or lists of str.
-
-        `orjson.dumps(..., option=orjson.OPT_SERIALIZE_NUMPY)` writes it as it is.
-        """
+        """Return the wire form: nested dicts whose leaves are int32 arrays or lists of str."""
         graph, expansion = self.context_graph, self.expansion_graph
         name, production = self.infer_name, self.infer_production
         return {
@@ -208,6 +206,10 @@ class TrainingBatch:
                 "tasks": production.tasks,
             },
         }
+
+    def to_json_text(self) -> bytes:
+        """Return the wire form as the server sends it, byte for byte."""
+        return orjson.dumps(self.to_json(), option=orjson.OPT_SERIALIZE_NUMPY)
 
     @classmethod
     def from_json(cls, value: Any) -> TrainingBatch:

@@ -2,6 +2,9 @@
 
 There is no generator with a state. Every draw has random numbers of its own, made from its key (seed, step, task, slot,
 attempt); so a step is a pure function of the session's request and its number, whoever computes it and when.
+
+To parse a file costs more than to make a sample of it. So the draws of neighbouring steps prefer the same files, by an
+order of all files that is a function of the seed and the block of steps (`BlockOrder`).
 """
 
 from __future__ import annotations
@@ -10,33 +13,58 @@ import hashlib
 import math
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from fastnode_ops.analysis.sites import Site
 from fastnode_ops.config import Split, TaskName
 from fastnode_ops.samples.metainfo import Distribution, Entry
 from fastnode_ops.samples.request import Partition
 from ops_common.errors import DataError
 
-FILE_CONTEXTS: Mapping[TaskName, str] = {
-    "call": "call_func",
-    "attr": "attribute",
-    "attr_base": "name",
-    "arg_type": "call_func",
-    "kwarg_name": "call_func",
-    "arg_placeholder": "call_func",
+_SITES: Mapping[TaskName, Site] = {
+    "call": Site.VARIABLE,
+    "attr": Site.MEMBER,
+    "attr_base": Site.BASE,
+    "arg_type": Site.ARGUMENT,
+    "kwarg_name": Site.KEYWORD,
 }
-"""In which symbol context a file must hold the symbol to be drawn for a task (specification 5.4)."""
+
+FileNumbers = npt.NDArray[np.int32]
+"""Files of a session by their numbers, in the order of their ids."""
 
 MAX_SYMBOL_DRAWS = 1_000
 """Symbols without a file that are passed over, one after the other, before an attempt counts as failed."""
 
-_ID_BYTES = 32
-_MAX_CACHED_IDS = 2_000_000
+BLOCK_STEPS = 60
+"""So many steps share an order of the files."""
+
+PREFERRED_FILES = 100
+"""So many files from the beginning of a block's order are preferred; parsed, they fit into `Originals`."""
+
+_ID_CHARACTERS = 64
+_MAX_CACHED_FILES = 16_000_000  # of all symbols together; 4 bytes each
+
+
+def makes_placeholder(slot: int) -> bool:
+    """Say which class of arg_placeholder a slot makes: they take turns, so that they are equally frequent (20.5)."""
+    return slot % 2 == 0
+
+
+def site_of(task: TaskName, slot: int) -> Site:
+    """Return the place that a file must have for a symbol to be drawn for a slot of a task.
+
+    The specification (5.4) asks only that the symbol stands in the file in some context; then a third of all draws
+    gives no sample.
+    """
+    if task == "arg_placeholder":
+        return Site.OPEN if makes_placeholder(slot) else Site.NAME
+    return _SITES[task]
 
 
 def rng(*key: int | str) -> np.random.Generator:
@@ -73,14 +101,63 @@ class SymbolDistribution:
 class FileIndex(Protocol):
     """What is needed of `statistics.index.SymbolIndex`."""
 
-    def files(self, symbol: str, context: str, *, canonical: bool, split: str) -> Sequence[str]:
-        """Return the sorted ids of the files of a split that hold a symbol in a context."""
+    def files_with_site(self, symbol: str, site: Site, *, canonical: bool, split: str) -> Sequence[str]:
+        """Return the sorted ids of the files of a split that have a place of a kind of a symbol."""
+
+
+class BlockOrder:
+    """A pseudo-random order of the files for each block of steps; a pure function of the seed and the block.
+
+    Of a symbol's files a draw takes one of those that are among the first `PREFERRED_FILES` of the order, any of them
+    with the same probability; if there is none, the one that comes first. Over many blocks each file of a symbol is
+    drawn equally often, because every order of the files is equally probable. Within a block, symbols share files:
+    frequent ones those at the beginning, others the first that they have in common (min-wise hashing).
+
+    Args:
+        seed: The session's.
+        num_files: How many files there are to put in order.
+        block_steps: How many steps share an order.
+        num_preferred: How many files at the beginning are preferred.
+    """
+
+    def __init__(
+        self, seed: int, num_files: int, *, block_steps: int = BLOCK_STEPS, num_preferred: int = PREFERRED_FILES
+    ) -> None:
+        self._seed = seed
+        self._num_files = num_files
+        self._block_steps = block_steps
+        self._num_preferred = num_preferred
+        self._block = -1
+        self._places: FileNumbers = np.zeros(0, np.int32)
+
+    def choose(self, files: FileNumbers, step: int, generator: np.random.Generator) -> tuple[int, bool]:
+        """Return one of the files of a symbol, and whether it is a preferred one. There must be a file.
+
+        Args:
+            files: Numbers of files, below `num_files`. int32 [F].
+            step: The step that draws.
+            generator: The draw's.
+        """
+        places = self._of_block(step // self._block_steps)[files]
+        preferred = files[places < self._num_preferred]
+        if len(preferred):
+            return int(preferred[generator.integers(len(preferred))]), True
+        return int(files[places.argmin()]), False
+
+    def _of_block(self, block: int) -> FileNumbers:
+        """Return the place of each file in the order of a block."""
+        if block != self._block:  # the last one is kept: steps are mostly made one after the other
+            order = rng(self._seed, "block", block).permutation(self._num_files)
+            self._places = np.empty(self._num_files, np.int32)
+            self._places[order] = np.arange(self._num_files, dtype=np.int32)
+            self._block = block
+        return self._places
 
 
 class SymbolFiles:
     """The files of a symbol that a session may use: permuted by its seed, its partition of them, at most 5,000.
 
-    The permutation depends on the seed, the symbol and the context only, so sessions of one seed with disjoint
+    The permutation depends on the seed, the symbol and the kind of place only, so sessions of one seed with disjoint
     partitions use disjoint files of each symbol.
 
     Args:
@@ -89,8 +166,8 @@ class SymbolFiles:
         seed: The session's.
         partition: Which share of the permuted files to use.
         split: Files of which split.
+        usable: The ids of the files of that split that may be used, sorted. Others are never drawn: they are too large.
         limit: How many files of the permuted list are looked at.
-        unusable: Files that are never used, because they are too large.
     """
 
     def __init__(
@@ -101,8 +178,8 @@ class SymbolFiles:
         seed: int,
         partition: Partition,
         split: Split,
+        usable: Sequence[str],
         limit: int,
-        unusable: Collection[str] = (),
     ) -> None:
         self._index = index
         self._canonical_path = canonical_path
@@ -110,38 +187,58 @@ class SymbolFiles:
         self._partition = partition
         self._split = split
         self._limit = limit
-        self._unusable = frozenset(unusable)
-        self._cache: OrderedDict[tuple[str, bool, str], bytes] = OrderedDict()
+        self._usable = np.array(usable, f"S{_ID_CHARACTERS}")  # hexadecimal, so their numbers keep their order
+        self._order = BlockOrder(seed, len(usable))
+        self._cache: OrderedDict[tuple[str, bool, Site], FileNumbers] = OrderedDict()
         self._num_cached = 0
 
-    def count(self, entry: Entry, context: str) -> int:
-        """Return how many files of a symbol there are to draw from."""
-        return len(self._ids(entry, context)) // _ID_BYTES
+    def all(self, entry: Entry, site: Site) -> list[str]:
+        """Return the ids of a symbol's files."""
+        return [self._id(number) for number in self._files(entry, site)]
 
-    def file(self, entry: Entry, context: str, position: int) -> str:
-        """Return the id of one of the symbol's files."""
-        ids = self._ids(entry, context)
-        return ids[position * _ID_BYTES : (position + 1) * _ID_BYTES].hex()
+    def draw(self, entry: Entry, site: Site, step: int, generator: np.random.Generator) -> tuple[str, bool] | None:
+        """Return the id of one of a symbol's files, and whether it is preferred; None without files.
 
-    def _ids(self, entry: Entry, context: str) -> bytes:
-        key = (entry.symbol, entry.canonicalize, context)
+        The order of the step's block decides.
+        """
+        files = self._files(entry, site)
+        if not len(files):
+            return None
+        number, is_preferred = self._order.choose(files, step, generator)
+        return self._id(number), is_preferred
+
+    def _id(self, number: int) -> str:
+        return bytes(self._usable[number]).decode()
+
+    def _files(self, entry: Entry, site: Site) -> FileNumbers:
+        key = (entry.symbol, entry.canonicalize, site)
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
-        ids = self._cache[key] = self._look_up(entry, context)
-        self._num_cached += len(ids) // _ID_BYTES
-        while self._num_cached > _MAX_CACHED_IDS and len(self._cache) > 1:
+        files = self._cache[key] = self._look_up(entry, site)
+        self._num_cached += len(files)
+        while self._num_cached > _MAX_CACHED_FILES and len(self._cache) > 1:
             _, oldest = self._cache.popitem(last=False)
-            self._num_cached -= len(oldest) // _ID_BYTES
-        return ids
+            self._num_cached -= len(oldest)
+        return files
 
-    def _look_up(self, entry: Entry, context: str) -> bytes:
+    def _look_up(self, entry: Entry, site: Site) -> FileNumbers:
         symbol = self._canonical_path(entry.symbol) if entry.canonicalize else entry.symbol
-        found = self._index.files(symbol, context, canonical=entry.canonicalize, split=self._split)
-        files = [file_id for file_id in found if file_id not in self._unusable]
-        order = rng(self._seed, "files", symbol, context).permutation(len(files))[: self._limit]
+        found = self._index.files_with_site(symbol, site, canonical=entry.canonicalize, split=self._split)
+        files = self._numbers(found)
+        order = rng(self._seed, "files", symbol, int(site)).permutation(len(files))[: self._limit]
         low, high = (int(len(order) * bound) for bound in (self._partition.low, self._partition.high))
-        return b"".join(bytes.fromhex(files[place]) for place in order[low:high])
+        return files[order[low:high]]
+
+    def _numbers(self, ids: Sequence[str]) -> FileNumbers:
+        """Return the numbers of those files that are usable."""
+        if not len(self._usable):
+            return np.zeros(0, np.int32)
+        wanted = np.array(ids, f"S{_ID_CHARACTERS}")
+        places: FileNumbers = np.searchsorted(self._usable, wanted).astype(np.int32)
+        places = np.minimum(places, np.int32(len(self._usable) - 1))
+        found: FileNumbers = places[self._usable[places] == wanted]
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,12 +248,14 @@ class Draw:
     Args:
         entry: The symbol.
         file_id: The file.
+        is_preferred: Whether many draws of the same block of steps are of this file.
         rng: For every further choice of this attempt.
         num_passed_over: Symbols without files that were drawn before.
     """
 
     entry: Entry
     file_id: str
+    is_preferred: bool
     rng: np.random.Generator = field(repr=False)
     num_passed_over: int = 0
 
@@ -170,11 +269,11 @@ class Feeder:
 
     def __init__(self, task: TaskName, entries: Distribution, files: SymbolFiles, seed: int) -> None:
         self.task = task
-        self._context = FILE_CONTEXTS[task]
         self._distribution = SymbolDistribution(entries, f"task {task}")
         self._files = files
         self._seed = seed
-        if not any(files.count(entry, self._context) for entry in self._distribution.entries):
+        sites = {site_of(task, slot) for slot in (0, 1)}
+        if not any(files.all(entry, site) for entry in self._distribution.entries for site in sites):
             raise DataError(
                 f"task {task}: none of its {len(self._distribution.names)} symbols has a usable file",
                 "use a larger corpus, a wider partition, or the corpus that metainfo.json was made from",
@@ -186,9 +285,10 @@ class Feeder:
         None when no symbol with a file was hit in 1,000 draws.
         """
         generator = rng(self._seed, step, self.task, slot, attempt)
+        site = site_of(self.task, slot)
         for passed_over in range(MAX_SYMBOL_DRAWS):
             entry = self._distribution.at(generator.random())
-            if count := self._files.count(entry, self._context):
-                file_id = self._files.file(entry, self._context, int(generator.integers(count)))
-                return Draw(entry, file_id, generator, passed_over)
+            found = self._files.draw(entry, site, step, generator)
+            if found is not None:
+                return Draw(entry, *found, generator, passed_over)
         return None

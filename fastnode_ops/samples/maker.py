@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.syntax import SourceError
-from fastnode_ops.config import TASKS, GraphConfig, SampleConfig, TaskName
+from fastnode_ops.config import TASKS, TaskName
 from fastnode_ops.graphs.vocabulary import Vocabulary
 from fastnode_ops.samples.assembly import assemble
 from fastnode_ops.samples.batch import TrainingBatch
-from fastnode_ops.samples.drawing import Draw, Feeder, SymbolFiles
+from fastnode_ops.samples.drawing import Draw, Feeder, SymbolFiles, makes_placeholder
 from fastnode_ops.samples.making import make_sample
 from fastnode_ops.samples.originals import Originals
 from fastnode_ops.samples.request import SessionRequest
@@ -63,8 +63,6 @@ class SampleMaker:
     Args:
         resources: Corpus, symbols and statistics.
         request: The session's.
-        samples: Number of negatives, of attempts, of files per symbol; the defaults when None.
-        graph: Limits of files and graphs, without the number of hops, which is the request's; the defaults when None.
         originals: Analysed files, to be shared between makers; a cache of its own by default.
         observe: Told the name and the seconds of each part of the work.
 
@@ -77,15 +75,13 @@ class SampleMaker:
         resources: Resources,
         request: SessionRequest,
         *,
-        samples: SampleConfig | None = None,
-        graph: GraphConfig | None = None,
         originals: Originals | None = None,
         observe: Observer = _unobserved,
     ) -> None:
-        samples, graph = samples or SampleConfig(), graph or GraphConfig()
+        draws, graph = request.draws, request.graph.model_copy(update={"max_hops": request.max_hops})
         self._originals = originals or Originals(resources.corpus, resources.symbols)
         self._observe = observe
-        self._max_attempts = samples.max_attempts
+        self._max_attempts = draws.max_attempts
         self._max_file_bytes = graph.max_file_bytes
         self._edge_types = tuple(request.config.edge_set)
         self._counts = {task: count for task, count in request.expr.counts().items() if count}
@@ -93,21 +89,27 @@ class SampleMaker:
         self._context = SampleContext(
             symbols=resources.symbols,
             patterns=resources.calls.pattern,
-            vocabulary=Vocabulary(request.name_subtoken_index, request.type_subtoken_index),
+            vocabulary=Vocabulary(
+                request.name_subtoken_index,
+                request.type_subtoken_index,
+                graph.max_subtokens,
+                graph.max_type_subtokens,
+            ),
             productions=request.production_index,
             attr_parents=request.expr.attr.parents,
             keywords=request.expr.kwarg_name.keywords,
-            graph=graph.model_copy(update={"max_hops": request.max_hops}),
-            num_negatives=samples.num_negatives,
+            graph=graph,
+            num_negatives=draws.num_negatives,
         )
+        too_large = resources.corpus.larger_than(graph.max_file_bytes)
         files = SymbolFiles(
             resources.index,
             self._context.canonical,
             seed=request.random_seed,
             partition=request.partition,
             split=request.split,
-            limit=samples.max_files_per_symbol,
-            unusable=resources.corpus.larger_than(graph.max_file_bytes),
+            usable=[file_id for file_id in resources.corpus.files(request.split) if file_id not in too_large],
+            limit=draws.max_files_per_symbol,
         )
         self._feeders = {
             task: Feeder(task, request.expr.task(task).symbols, files, request.random_seed) for task in self._counts
@@ -174,13 +176,12 @@ class SampleMaker:
         return source
 
     def _sample(self, task: TaskName, slot: int, draw: Draw, source: bytes) -> GraphSample:
-        # the classes of arg_placeholder take turns, so that they are equally frequent (20.5)
-        is_placeholder = slot % 2 == 0
+        is_placeholder = makes_placeholder(slot)
         symbol = draw.entry.symbol
         place = (task, symbol, draw.file_id, is_placeholder)
         if self._filter.is_known(place):
             raise Rejected(NO_SITE)
-        analysis = self._analysis(draw.file_id, source)
+        analysis = self._analysis(draw, source)
         started = time.perf_counter()
         try:
             return make_sample(task, analysis, symbol, draw.rng, self._context, is_placeholder=is_placeholder)
@@ -192,10 +193,10 @@ class SampleMaker:
             analysis.close()
             self._observe(metric_of(task), time.perf_counter() - started)
 
-    def _analysis(self, file_id: str, source: bytes) -> Analysis:
+    def _analysis(self, draw: Draw, source: bytes) -> Analysis:
         started = time.perf_counter()
         try:
-            return self._originals.analysis(file_id, source)
+            return self._originals.analysis(draw.file_id, source, is_preferred=draw.is_preferred)
         except SourceError as error:
             raise Rejected(f"file_{error.reason}") from None
         finally:

@@ -10,11 +10,11 @@ from fastnode_ops.analysis.dataflow import data_flow
 from fastnode_ops.analysis.markers import INFER_NAME
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.analysis.scopes import Variable
+from fastnode_ops.analysis.visibility import ScopeFilter, variables_in_scope
 from fastnode_ops.graphs.expansion import Marks, SplitGraph, split
 from fastnode_ops.graphs.features import literal_of, types_of
 from fastnode_ops.graphs.neighbourhood import TooManyNodes, neighbourhood
 from fastnode_ops.graphs.program import GraphNode, Made, ProgramGraph
-from fastnode_ops.graphs.scope import ScopeFilter, variables_in_scope
 from fastnode_ops.samples.sample import NameFeed, Rejected, SampleContext
 
 MAX_CANDIDATES = 200

@@ -10,8 +10,9 @@ from fastnode_ops.analysis.dataflow import data_flow
 from fastnode_ops.analysis.markers import ATTR_BASE_NAME_DECODER
 from fastnode_ops.analysis.nodes import Node, enclosing_statement
 from fastnode_ops.analysis.scopes import Variable
+from fastnode_ops.analysis.sites import is_variable_base, variable_arguments
 from fastnode_ops.analysis.symbols_at import is_occurrence
-from fastnode_ops.graphs.scope import variables_in_scope
+from fastnode_ops.analysis.visibility import variables_in_scope
 from fastnode_ops.samples.argument_tasks import find_argument
 from fastnode_ops.samples.name_sites import name_feed
 from fastnode_ops.samples.removal import removed_span
@@ -38,7 +39,7 @@ def make_call(analysis: Analysis, symbol: str, rng: np.random.Generator, context
     if pattern is None:
         raise Rejected("no_call_pattern")
     calls = [call for call in calls_of(analysis, function) if _matches(pattern, call)]
-    by_call = [sites for call in calls if (sites := _named_arguments(analysis, call))]
+    by_call = [sites for call in calls if (sites := variable_arguments(analysis, call))]
     sites = by_call[choose(rng, len(by_call))]
     site = sites[choose(rng, len(sites))]
     assert site.argument is not None
@@ -56,25 +57,6 @@ def _matches(pattern: CallPattern, call: Node) -> bool:
     arguments = call.parts["arguments"]
     keywords = [keyword_of(argument) for argument in arguments if is_keyword(argument)]
     return pattern.matches(len(arguments) - len(keywords), keywords)
-
-
-def _named_arguments(analysis: Analysis, call: Node) -> list[CallSite]:
-    """Return the arguments of a call whose value is a variable that can be guessed."""
-    named = [
-        (index, argument.parts["value"])
-        for index, argument in enumerate(call.parts["arguments"])
-        if argument.parts["value"].kind == "NameExpr" and not argument.parts["star"]
-    ]
-    if not named:
-        return []
-    variables = variables_in_scope(analysis, call, "call")
-    if len(variables) < 2:
-        return []
-    return [
-        CallSite(call, index)
-        for index, name in named
-        if any(analysis.scopes.variable_of(name) is variable for variable in variables)
-    ]
 
 
 def cut_at_value(analysis: Analysis, site: CallSite, context: SampleContext) -> tuple[Analysis, Node]:
@@ -104,12 +86,9 @@ def make_attr_base(analysis: Analysis, symbol: str, rng: np.random.Generator, co
     """Make a sample of which variable an attribute is taken of; see `make_sample`."""
     canonical = context.canonical(symbol)
     bases = [
-        node.parts["value"]
+        node
         for node in analysis.tree.nodes
-        if node.kind == "AttributeExpr"
-        and node.parts["value"].kind == "NameExpr"
-        and analysis.scopes.variable_of(node.parts["value"]) is not None
-        and is_occurrence(analysis, node.parts["value"], canonical)
+        if is_variable_base(analysis, node) and is_occurrence(analysis, node, canonical)
     ]
     base = _first_possible(analysis, [bases[place] for place in rng.permutation(len(bases))])
     start, end = removed_span(base)

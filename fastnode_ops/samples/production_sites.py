@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.nodes import Node, Token
 from fastnode_ops.analysis.scopes import Variable
+from fastnode_ops.analysis.visibility import ScopeFilter, variables_in_scope
 from fastnode_ops.graphs.context_tokens import context_tokens
 from fastnode_ops.graphs.expansion import Marks, SplitGraph, split
 from fastnode_ops.graphs.neighbourhood import TooManyNodes, neighbourhood
 from fastnode_ops.graphs.program import GraphNode, Made, ProgramGraph
-from fastnode_ops.graphs.scope import ScopeFilter, variables_in_scope
 from fastnode_ops.samples.sample import ProductionFeed, Rejected, SampleContext
 
 

@@ -1,7 +1,8 @@
 """What is asked of a session: the body of `POST /session` (specification 5.2.4), and of the next response.
 
-Two additions to the reference's body, with defaults that keep it as it was: `start_step`, to go on where a lost session
-stood, and `split`, so that validation batches come from held-out files.
+Additions to the reference's body, with defaults that keep it as it was: `start_step`, to go on where a lost session
+stood; `split`, so that validation batches come from held-out files; `graph` and `draws`, the limits that the reference
+has in its code (`graph.max_hops` is the body's own `max_hops`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,16 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fastnode_ops.config import EDGE_TYPES, TASKS, EdgeType, SampleConfig, Split, TaskName
+from fastnode_ops.config import (
+    EDGE_TYPES,
+    TASKS,
+    DrawConfig,
+    EdgeType,
+    ExpressionConfig,
+    GraphConfig,
+    Split,
+    TaskName,
+)
 from fastnode_ops.samples.metainfo import Distribution, MetaInfo, ProductionIndex
 
 Proportion = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -108,6 +118,8 @@ class SessionRequest(_Part):
     expr: ExprRequest
     start_step: Annotated[int, Field(ge=0)] = 0
     split: Split = "train"
+    graph: GraphConfig = GraphConfig()
+    draws: DrawConfig = DrawConfig()
 
     @model_validator(mode="after")
     def _has_productions(self) -> Self:
@@ -118,31 +130,31 @@ class SessionRequest(_Part):
 
 def session_request(
     metainfo: MetaInfo,
-    samples: SampleConfig,
+    config: ExpressionConfig,
     *,
-    seed: int,
     num_batches: int,
-    max_hops: int = 3,
     start_step: int = 0,
     split: Split = "train",
 ) -> SessionRequest:
-    """Make the request that a trainer sends for a metainfo and the weights of the tasks."""
-    weights = samples.proportions()
+    """Make the request that a trainer sends for a metainfo and its settings."""
+    weights = config.samples.proportions()
     calls = metainfo.call.dist
     keywords = {name: info.kwarg_names for name, info in metainfo.call.infos.items()}
     # drawing a function with fewer than two keywords can never give a sample
     with_keywords = {name: entry for name, entry in calls.items() if len(keywords.get(name, ())) >= 2}
     return SessionRequest(
-        random_seed=seed,
+        random_seed=config.train.seed,
         num_batches=num_batches,
-        max_hops=max_hops,
+        max_hops=config.graph.max_hops,
         name_subtoken_index=metainfo.name_subtoken_index,
         type_subtoken_index=metainfo.type_subtoken_index,
         production_index=metainfo.production_index,
         start_step=start_step,
         split=split,
+        graph=config.graph,
+        draws=config.draws,
         expr=ExprRequest(
-            max_samples=samples.max_samples,
+            max_samples=config.samples.max_samples,
             call=TaskRequest(symbols=calls, batch_proportion=weights["call"]),
             attr=AttrRequest(
                 symbols=metainfo.attr.dist, batch_proportion=weights["attr"], parents=metainfo.attr.parents

@@ -8,9 +8,12 @@ from fastnode_ops.samples.metainfo import AttrInfo, CallInfo, MetaInfo, Producti
 
 
 def serving_metainfo(metainfo: MetaInfo) -> MetaInfo:
-    """Return the metainfo without what only training reads: distributions, parents, bases, the grammar."""
+    """Return the metainfo without what only training reads: distributions, parents, bases, the grammar.
+
+    Nor does it say when it was made: a product's files are the same when a training is repeated.
+    """
     return MetaInfo(
-        header=metainfo.header,
+        header=metainfo.header.model_copy(update={"created_at": ""}),
         attr=AttrInfo(CanonToSyms=metainfo.attr.CanonToSyms),
         call=CallInfo(infos=metainfo.call.infos),
         name_subtoken_index=metainfo.name_subtoken_index,

@@ -1,8 +1,9 @@
 """Files that give no site for a symbol, told apart without parsing them.
 
-The index says that a file holds a symbol, but not whether a call of it has a keyword, or whether an attribute is
-written under this very name. To parse a file takes much of the time of a sample, so a look at its text pays. What is
-said here is the same that the task itself would say, and does not depend on what was asked before.
+The index says that a file has a call of a symbol with a keyword, but not whether the keyword is one of those that are
+learnt; and that it has an attribute with the symbol's definition, but not whether it is written under this very name.
+To parse a file takes much of the time of a sample, so a look at its text pays. What is said here is the same that the
+task itself would say, and does not depend on what was asked before.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import html
-import logging
 import os
 import sys
 import tempfile
@@ -21,19 +20,16 @@ import psutil
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 
-from fastnode_ops.server.jobs import FindImports, MadeStep, RefusedError
-from fastnode_ops.server.metrics import SAMPLES, SERVER, SESSIONS, Metrics
+from fastnode_ops.server.jobs import FindImports, MadeStep
+from fastnode_ops.server.metrics import SAMPLES, SERVER, SESSIONS, Metrics, prometheus_text
 from fastnode_ops.server.sessions import Session, Sessions
 from fastnode_ops.server.symbols import HashRequest, ScoresRequest, SymbolAnswers, SymbolRequest
-from fastnode_ops.server.wire import json_response, parse_json, parse_model, read_body
 from fastnode_ops.server.workers import URGENT, WorkerPool
-from ops_common.errors import OpsError
+from fastnode_ops.web.answers import json_answer, make_app
+from fastnode_ops.web.wire import json_response, parse_json, parse_model, read_body
 
 M = TypeVar("M", bound=BaseModel)
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +96,7 @@ def create_app(service: Service) -> FastAPI:
         service.sessions.close()
         await asyncio.to_thread(service.pool.close)
 
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.add_exception_handler(RefusedError, _refused)
-    app.add_exception_handler(OpsError, _failed)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _bug)
+    app = make_app(lifespan)
     _add_session_routes(app, service)
     _add_symbol_routes(app, service)
     _add_debug_routes(app, service)
@@ -155,7 +147,7 @@ def _add_session_routes(app: FastAPI, service: Service) -> None:
 
     @app.get("/sessions/info")
     async def info() -> Response:
-        return _json(sessions.info())
+        return json_answer(sessions.info())
 
 
 def _session_json(session: Session, first_step: int, steps: list[MadeStep], corpus_digest: str) -> bytes:
@@ -201,21 +193,28 @@ def _add_symbol_routes(app: FastAPI, service: Service) -> None:
         share = -(-len(files) // service.pool.num_workers) or 1
         parts = [FindImports(tuple(files[start : start + share])) for start in range(0, len(files), share)]
         found = await asyncio.gather(*(asyncio.wrap_future(service.pool.submit(part, URGENT)) for part in parts))
-        return _json({"imports": [names for part in found for names in part], "total": total})
+        return json_answer({"imports": [names for part in found for names in part], "total": total})
 
     @app.get("/symbol/packages")
     async def packages() -> Response:
-        return _json(service.packages)
+        return json_answer(service.packages)
 
 
 def _add_debug_routes(app: FastAPI, service: Service) -> None:
     @app.get("/healthz")
     async def health() -> Response:
-        return _json({"status": "ready", "corpus_digest": service.corpus_digest, "sessions": len(service.sessions)})
+        return json_answer(
+            {"status": "ready", "corpus_digest": service.corpus_digest, "sessions": len(service.sessions)}
+        )
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        text = prometheus_text(service.metrics.snapshot(), len(service.sessions))
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.get("/debug/status-json")
     async def status_json() -> Response:
-        return _json(service.metrics.snapshot())
+        return json_answer(service.metrics.snapshot())
 
     @app.get("/debug/status")
     async def status() -> Response:
@@ -228,7 +227,7 @@ def _add_debug_routes(app: FastAPI, service: Service) -> None:
         for process_id in service.pool.process_ids():
             with suppress(psutil.NoSuchProcess):
                 workers[str(process_id)] = psutil.Process(process_id).memory_info().rss
-        return _json(
+        return json_answer(
             {
                 "cmdline": sys.argv,
                 "uptime_seconds": time.time() - service.started,
@@ -261,35 +260,3 @@ def _status_page(sections: dict[str, dict[str, dict[str, Any]]]) -> str:
             rows.append("<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in texts) + "</tr>")
     head = "<tr><th>metric</th><th>events</th><th>25 %</th><th>50 %</th><th>75 %</th><th>95 %</th><th>99 %</th></tr>"
     return f"<!doctype html><title>graph data server</title><table>{head}{''.join(rows)}</table>"
-
-
-def _json(value: Any) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")
-
-
-def _text(status: int, text: str) -> PlainTextResponse:
-    # what is left of a body that we did not read must not be taken for the next request
-    headers = {"connection": "close"} if status in (408, 413) else None
-    return PlainTextResponse(text, status, headers)
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)
-    return _text(error.status, error.message)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    logger.error("%s %s: %s", request.method, request.url.path, error)
-    return _text(500, error.message if isinstance(error, OpsError) else str(error))
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        return _text(404, "404 page not found")  # scripts wait for exactly this text (specification 5.1)
-    return _text(error.status_code, f"{error.status_code} {error.detail.lower()}")
-
-
-async def _bug(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _text(500, f"internal error: {type(error).__name__}")

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -132,6 +132,8 @@ class SessionClient:
         corpus_digest: The corpus that the request was made for; another one is refused. Empty: any.
         ping_seconds: How often to tell the server that we are still there.
         client: Sends the requests; made for the URL by default.
+        following: Which step is read once those before a given one are: that one by default, None for no more. Asked
+            where an answer ends.
 
     Raises:
         ServiceError: The server does not answer, or refuses the request.
@@ -147,6 +149,7 @@ class SessionClient:
         corpus_digest: str = "",
         ping_seconds: float = PING_SECONDS,
         client: ServerClient | None = None,
+        following: Callable[[int], int | None] = lambda step: step,
     ) -> None:
         self._client = client or ServerClient(url)
         self._request = request
@@ -154,14 +157,15 @@ class SessionClient:
         self._corpus_digest = corpus_digest
         self._session = 0
         self._batches: deque[TrainingBatch] = deque()
-        self._next_step = request.start_step
+        self._next_step: int | None = request.start_step
+        self._following = following
         self._times: list[tuple[float, float, float]] = []
         self._stopped = threading.Event()
         self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="fetch-batches")
         self._ahead: Future[_Response] | None = None
         self._pinger = threading.Thread(target=self._ping, args=(ping_seconds,), name="ping-session", daemon=True)
         try:
-            self._take(self._fetch(self._next_step))
+            self._take(self._fetch(request.start_step))
         except BaseException:
             self.close()
             raise
@@ -185,8 +189,9 @@ class SessionClient:
             ahead = self._ahead or self._fetcher.submit(self._fetch, step)
             self._ahead = None
             self._take(ahead.result())
-        self._next_step += 1
-        return self._batches.popleft()
+        batch = self._batches.popleft()
+        self._next_step = step + 1 if self._batches else self._following(step + 1)
+        return batch
 
     def close(self) -> None:
         """End the session."""
@@ -209,8 +214,8 @@ class SessionClient:
 
     def _take(self, response: _Response) -> None:
         self._batches.extend(response.batches)
-        following = response.first_step + len(response.batches)
-        self._ahead = self._fetcher.submit(self._fetch, following)
+        following = self._following(response.first_step + len(response.batches))
+        self._ahead = None if following is None else self._fetcher.submit(self._fetch, following)
 
     def _forget(self) -> None:
         self._batches.clear()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-import orjson
-
 from fastnode_ops.analysis.syntax import SourceError, parse
 from fastnode_ops.config import GraphConfig
 from fastnode_ops.samples.maker import SampleMaker
@@ -53,8 +51,7 @@ class Handler:
                 return [found for file_id in file_ids if (found := self._imports(file_id)) is not None]
 
     def _open(self, path: Path) -> OpenedSession:
-        for other in [other for other in self._makers if not other.exists()]:
-            del self._makers[other]  # its session has ended
+        self._forget_ended(path)
         request = read_request(path)
         maker = SampleMaker(self._resources, request, originals=self._originals, observe=self._observe)
         self._makers[path] = maker
@@ -62,14 +59,19 @@ class Handler:
             self._makers.popitem(last=False)
         return OpenedSession(request.num_batches, request.start_step)
 
+    def _forget_ended(self, wanted: Path) -> None:
+        """Let go of other sessions whose request was removed; one may take a hundred megabytes."""
+        for path in [path for path in self._makers if path != wanted and not path.exists()]:
+            del self._makers[path]
+
     def _make(self, path: Path, step: int) -> MadeStep:
         if path not in self._makers:
             self._open(path)
+        self._forget_ended(path)
         self._makers.move_to_end(path)
         with self._watch.timed(SAMPLES, "build infer-expr train sample"):
             made = self._makers[path].make(step)
-        content = orjson.dumps(made.batch.to_json(), option=orjson.OPT_SERIALIZE_NUMPY)
-        return MadeStep(content, made.batch.num_samples, made.drops, self._watch.take())
+        return MadeStep(made.batch.to_json_text(), made.batch.num_samples, made.drops, self._watch.take())
 
     def _observe(self, name: str, seconds: float) -> None:
         self._watch.add(SERVER if name in ("fetch source", "get sample inputs") else GRAPHS, name, seconds)

@@ -52,8 +52,8 @@ def serving(url: str, corpus_dir: Path, *, num_workers: int = 0) -> Iterator[str
             stop_process_group(process)
 
 
-def is_serving(url: str, corpus_dir: Path) -> bool:
-    """Whether a server for the corpus answers at a URL."""
+def is_serving(url: str, corpus_dir: Path | None) -> bool:
+    """Whether a server for the corpus answers at a URL; without a corpus, whether any graph data server does."""
     try:
         parsed = httpx.URL(url)
         is_local = parsed.host in _LOCAL_HOSTS
@@ -67,7 +67,8 @@ def is_serving(url: str, corpus_dir: Path) -> bool:
     digest = read_json(response.content, url).get("corpus_digest") if response.status_code == 200 else None
     if not isinstance(digest, str):
         raise ServiceError(f"what answers at {url} is not a graph data server", "use another port")
-    _check_corpus(url, digest, corpus_dir)
+    if corpus_dir is not None:
+        _check_corpus(url, digest, corpus_dir)
     return True
 
 

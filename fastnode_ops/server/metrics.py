@@ -101,3 +101,29 @@ class Metrics:
                 "percentiles": percentiles,
             }
         return sections
+
+
+def prometheus_text(sections: dict[str, dict[str, dict[str, Any]]], num_sessions: int) -> str:
+    """What `snapshot` returned, in the text form of Prometheus: a summary for durations, and one for counts.
+
+    Args:
+        sections: The metrics by section and name.
+        num_sessions: Sessions that are open.
+    """
+    lines = ["# TYPE fastnode_server_sessions gauge", f"fastnode_server_sessions {num_sessions}"]
+    for unit, family in (("seconds", "fastnode_server_seconds"), ("count", "fastnode_server_values")):
+        lines.append(f"# TYPE {family} summary")
+        for section, metrics in sections.items():
+            for name, metric in metrics.items():
+                if metric["unit"] != unit:
+                    continue
+                labels = f'section="{_label(section)}",name="{_label(name)}"'
+                for percent, value in metric["percentiles"].items():
+                    if value is not None:
+                        lines.append(f'{family}{{{labels},quantile="{int(percent) / 100:g}"}} {value:g}')
+                lines.append(f"{family}_count{{{labels}}} {metric['events']}")
+    return "\n".join(lines) + "\n"
+
+
+def _label(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fastnode_ops.server.jobs import MadeStep, MakeStep, OpenedSession, OpenSession, RefusedError
+from fastnode_ops.server.jobs import MadeStep, MakeStep, OpenedSession, OpenSession
 from fastnode_ops.server.stream import StepStream
 from fastnode_ops.server.workers import URGENT, WorkerPool
+from fastnode_ops.web.refusals import RefusedError
 from ops_common.errors import OpsError
 
 MAX_SESSIONS = 10

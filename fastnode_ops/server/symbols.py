@@ -8,8 +8,8 @@ from typing import Annotated, Any, Protocol
 from pydantic import BaseModel, Field
 
 from fastnode_ops.config import Split
-from fastnode_ops.server.jobs import RefusedError
 from fastnode_ops.symbols.symbol import Symbol
+from fastnode_ops.web.refusals import RefusedError
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 1_000

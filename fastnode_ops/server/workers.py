@@ -8,7 +8,6 @@ jobs of all workers instead, and does not say under which of them the process di
 
 from __future__ import annotations
 
-import gc
 import itertools
 import multiprocessing
 import queue
@@ -22,6 +21,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from ops_common.collecting import settle_collector
 from ops_common.errors import OpsError, ServiceError
 
 Handler = Callable[[Any], Any]
@@ -29,8 +29,6 @@ Handler = Callable[[Any], Any]
 
 MAX_TRIES = 3
 HANG_SECONDS = 900.0
-
-GC_THRESHOLDS = (500_000, 10, 10)
 
 # jobs that somebody waits for go before those that are done ahead
 URGENT, AHEAD = 0, 1
@@ -172,11 +170,7 @@ def _serve(connection: Connection, open_handler: Callable[[], Handler]) -> None:
         handler = open_handler()
     except Exception as error:  # told to whoever gives the first job
         handler = _failing(_portable(error))
-    gc.collect()
-    gc.freeze()  # what is open stays open
-    # Jobs make large trees with parent links. By the default, every 700 new objects begin a collection, which finds
-    # nothing and takes more than half of the time.
-    gc.set_threshold(*GC_THRESHOLDS)
+    settle_collector()
     with suppress(OSError, EOFError):
         while True:
             connection.send(_answer(handler, connection.recv()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import orjson
 import zstandard
 
 from fastnode_ops.analysis.analysis import analyse
+from fastnode_ops.analysis.sites import NO_SITE, Site
 from fastnode_ops.analysis.syntax import SourceError
 from fastnode_ops.config import Split
 from fastnode_ops.corpus.store import Corpus
@@ -40,7 +41,8 @@ class FileCounts:
 
     Args:
         reason: Why it could not be analysed; "" when it was.
-        written, canonical: Counts per context (in the order of `CONTEXTS`) by symbol, sorted by symbol.
+        written, canonical: Counts per context (in the order of `CONTEXTS`) by symbol, then the kinds of places (as a
+            number, see `Site`), sorted by symbol.
         calls: Sampled calls.
         keywords: (function, keyword, count), sorted.
         subtokens: Counts of words.
@@ -81,7 +83,7 @@ def count_file(corpus: Corpus, symbols: SymbolStore, job: FileJob) -> FileCounts
     try:
         analysis = analyse(corpus.source(job.file_id), symbols)
         hits = find_hits(analysis)
-        tables = _table(hits.written), _table(hits.canonical)
+        tables = _table(hits.written, hits.written_sites), _table(hits.canonical, hits.canonical_sites)
         if job.split != "train":
             return FileCounts("", *tables, num_cut=analysis.num_cut)
         calls = find_calls(analysis, job.file_id)
@@ -96,11 +98,11 @@ def count_file(corpus: Corpus, symbols: SymbolStore, job: FileJob) -> FileCounts
     return FileCounts("", *tables, calls.calls, keywords, words, dropped, analysis.num_cut)
 
 
-def _table(counts: Counter[tuple[str, str]]) -> list[tuple[str, list[int]]]:
+def _table(counts: Counter[tuple[str, str]], sites: Mapping[str, Site]) -> list[tuple[str, list[int]]]:
     rows: dict[str, list[int]] = {}
     for (path, context), count in counts.items():
         rows.setdefault(path, [0] * len(CONTEXTS))[CONTEXTS.index(context)] = count
-    return sorted(rows.items())
+    return [(path, [*row, int(sites.get(path, NO_SITE))]) for path, row in sorted(rows.items())]
 
 
 def pack(counts: FileCounts) -> bytes:

@@ -51,7 +51,7 @@ class Gathering:
                 if job.split == "train":
                     self._scores[symbol] = [total + count for total, count in zip(self._scores[symbol], row)]
                 rows.append((symbol, number, *row))
-            marks = ", ".join("?" * (2 + len(CONTEXTS)))
+            marks = ", ".join("?" * (3 + len(CONTEXTS)))
             self._target.executemany(f"INSERT INTO symbol_hits VALUES ({marks})", rows)
         if job.split == "train":
             self._add_training_counts(counts)

@@ -1,14 +1,15 @@
-"""How often each symbol stands in one file, and in which contexts (specification 3.3)."""
+"""How often each symbol stands in one file, in which contexts (specification 3.3), and which samples it can give."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.nodes import Node, is_expression
-from fastnode_ops.analysis.symbols_at import Occurrence, symbols_at
+from fastnode_ops.analysis.sites import NO_SITE, Site, is_variable_base, sites_of_call
+from fastnode_ops.analysis.symbols_at import Occurrence, members_at, symbols_at
 
 CONTEXTS = ("import", "attribute", "name", "call_func", "expr")
 """What is counted; the context "all" is their sum."""
@@ -18,20 +19,28 @@ _IMPORTS = frozenset(("ImportNameStmt", "ImportFromStmt"))
 
 @dataclass(slots=True)
 class Hits:
-    """Counts of one file by symbol and context, under the path as written and under the canonical path."""
+    """Counts of one file by symbol and context, under the path as written and under the canonical path.
+
+    Attributes:
+        written_sites, canonical_sites: Which kinds of places there are of a symbol; only of those that have any.
+    """
 
     written: Counter[tuple[str, str]] = field(default_factory=Counter)
     canonical: Counter[tuple[str, str]] = field(default_factory=Counter)
+    written_sites: dict[str, Site] = field(default_factory=dict)
+    canonical_sites: dict[str, Site] = field(default_factory=dict)
 
-    def add(self, occurrences: Iterable[Occurrence], contexts: Sequence[str]) -> None:
+    def add(self, occurrences: Collection[Occurrence], contexts: Sequence[str], site: Site = NO_SITE) -> None:
         """Count what stands at one node: every path once."""
-        for found, counts in (
-            ({occurrence.path for occurrence in occurrences}, self.written),
-            ({occurrence.canonical for occurrence in occurrences}, self.canonical),
+        for found, counts, sites in (
+            ({occurrence.path for occurrence in occurrences}, self.written, self.written_sites),
+            ({occurrence.canonical for occurrence in occurrences}, self.canonical, self.canonical_sites),
         ):
             for path in found:
                 for context in contexts:
                     counts[path, context] += 1
+                if site:
+                    sites[path] = sites.get(path, NO_SITE) | site
 
 
 def find_hits(analysis: Analysis) -> Hits:
@@ -45,12 +54,15 @@ def find_hits(analysis: Analysis) -> Hits:
             continue
         if node.kind == "CallExpr":
             function = node.parts["function"]
-            hits.add(symbols_at(analysis, function) if is_expression(function) else (), ("call_func",))
+            if is_expression(function) and (called := symbols_at(analysis, function)):
+                hits.add(called, ("call_func",), sites_of_call(analysis, node))
             hits.add(symbols_at(analysis, node), ("expr",))
         elif node.kind == "NameExpr":
-            hits.add(symbols_at(analysis, node), ("name", "expr"))
+            is_base = is_variable_base(analysis, node)
+            hits.add(symbols_at(analysis, node), ("name", "expr"), Site.BASE if is_base else NO_SITE)
         elif node.kind == "AttributeExpr":
-            hits.add(symbols_at(analysis, node), ("attribute", "expr"))
+            is_member = bool(members_at(analysis, node))
+            hits.add(symbols_at(analysis, node), ("attribute", "expr"), Site.MEMBER if is_member else NO_SITE)
         elif is_expression(node):
             hits.add(symbols_at(analysis, node), ("expr",))
         stack.extend(node.children)

@@ -1,4 +1,4 @@
-"""Which files hold a symbol, in which context, how often (specification 3.3)."""
+"""Which files hold a symbol, in which context, how often (specification 3.3), and which give samples of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fastnode_ops.analysis.sites import Site
 from fastnode_ops.corpus.store import Connections, read_meta
 from fastnode_ops.statistics.hits import CONTEXTS
 
 INDEX_NAME = "index.sqlite"
-INDEX_FORMAT = "fastnode-index-1"
+INDEX_FORMAT = "fastnode-index-2"
 
 INDEX_SCHEMA = f"""
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;
@@ -19,17 +20,20 @@ CREATE TABLE file (number INTEGER PRIMARY KEY, id TEXT NOT NULL, split TEXT NOT 
 CREATE TABLE symbol (number INTEGER PRIMARY KEY, canonical INTEGER NOT NULL, path TEXT NOT NULL,
     {", ".join(f"{context}_score INTEGER NOT NULL" for context in CONTEXTS)}, UNIQUE (canonical, path));
 CREATE TABLE symbol_hits (symbol INTEGER, file INTEGER,
-    {", ".join(f"{context}_count INTEGER NOT NULL" for context in CONTEXTS)}, PRIMARY KEY (symbol, file)) WITHOUT ROWID;
+    {", ".join(f"{context}_count INTEGER NOT NULL" for context in CONTEXTS)}, sites INTEGER NOT NULL,
+    PRIMARY KEY (symbol, file)) WITHOUT ROWID;
 CREATE TABLE signature (function TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE keyword (function TEXT, keyword TEXT, count INTEGER NOT NULL, PRIMARY KEY (function, keyword))
     WITHOUT ROWID;
 CREATE TABLE subtoken (row INTEGER PRIMARY KEY, subtoken TEXT NOT NULL, count INTEGER NOT NULL);
 """
-"""One row per symbol and file, with a column per context; files are numbered in the order of their ids. The scores are
-sums over the training files."""
+"""One row per symbol and file, with a column per context, and with the kinds of places as bits (`Site`); files are
+numbered in the order of their ids. The scores are sums over the training files."""
 
 _ALL = "all"
 _SYMBOLS_PER_QUERY = 500
+_FILES_OF = """SELECT file.id FROM symbol_hits JOIN file ON file.number = symbol_hits.file
+    WHERE symbol = (SELECT number FROM symbol WHERE canonical = ? AND path = ?) AND split = ?"""
 
 
 class SymbolIndex:
@@ -73,10 +77,20 @@ class SymbolIndex:
         Raises:
             ValueError: There is no such context.
         """
-        query = f"""SELECT file.id FROM symbol_hits JOIN file ON file.number = symbol_hits.file
-            WHERE symbol = (SELECT number FROM symbol WHERE canonical = ? AND path = ?) AND split = ?
-            AND {_column(context, "count")} > 0 ORDER BY file.number"""
+        query = f"{_FILES_OF} AND {_column(context, 'count')} > 0 ORDER BY file.number"
         return [row[0] for row in self._connections.rows(query, int(canonical), symbol, split)]
+
+    def files_with_site(self, symbol: str, site: Site, *, canonical: bool, split: str) -> list[str]:
+        """Return the sorted ids of the files of a split that have a place of a kind of a symbol.
+
+        Args:
+            symbol: Path as written, or canonical path.
+            site: One kind.
+            canonical: Which of the two it is.
+            split: "train", "validation" or "test".
+        """
+        query = f"{_FILES_OF} AND sites & ? ORDER BY file.number"
+        return [row[0] for row in self._connections.rows(query, int(canonical), symbol, split, int(site))]
 
     def scores(self, symbols: Iterable[str], context: str, *, canonical: bool) -> dict[str, int]:
         """Return how often symbols stand in the training files in a context; 0 for those that never do.

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 from fastnode_ops.samples.batch import TrainingBatch
 from ops_common.errors import DataError
 
 
-class Feed(Protocol):
+class Feed(ABC):
     """Gives the batch of a step.
 
     It must be a pure function of the step: a training that is resumed asks again from where its checkpoint stands.
     """
 
     @property
+    @abstractmethod
     def metainfo_digest(self) -> str:
         """Digest of the metainfo that the samples were made with: rows mean nothing under another one."""
 
+    @abstractmethod
     def batch(self, step: int) -> TrainingBatch:
         """Return the batch of the update after `step` updates; called from one background thread, in order."""
 
+    def saved(self, step: int, last_step: int) -> None:  # noqa: B027 - most feeds have nothing to do
+        """Hear that a checkpoint holds the first `step` updates of a training that ends after `last_step`.
 
-class ListFeed:
+        No batch before `step` is asked for again, whatever happens to this process. Called from the training's thread
+        after each checkpoint, and after one was restored.
+        """
+
+    def stop(self) -> None:  # noqa: B027 - as above
+        """Hear that no more batches are needed; one that is waited for need not come."""
+
+
+class ListFeed(Feed):
     """A feed of a few batches, over and over.
 
     Args:

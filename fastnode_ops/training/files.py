@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,11 +19,28 @@ CHECKPOINT_NAME = "ckpt"  # the last part of `PipelineDir.checkpoint_prefix`
 
 
 class NumberedCheckpoints(CheckpointStore):
-    """Checkpoints named after their last step, counted from 0: `ckpt-9` after ten steps (specification B.9)."""
+    """Checkpoints named after their last step, counted from 0: `ckpt-9` after ten steps (specification B.9).
+
+    Args:
+        folder: Where they are kept, the newest one only.
+        identity: See `CheckpointStore`.
+        is_safe: Told the number of updates that a checkpoint holds, when it was written or restored.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], is_safe: Callable[[int], None]) -> None:
+        super().__init__(folder, identity, max_to_keep=1, name=CHECKPOINT_NAME)
+        self._is_safe = is_safe
 
     def save(self, variables: Mapping[str, tf.Variable], step: int) -> Path:
         """Write the checkpoint after `step` updates."""
-        return super().save(variables, step - 1)
+        prefix = super().save(variables, step - 1)
+        self._is_safe(step)
+        return prefix
+
+    def restore(self, prefix: Path, variables: Mapping[str, tf.Variable]) -> None:
+        """See `CheckpointStore`."""
+        super().restore(prefix, variables)
+        self._is_safe(int(variables["global_step"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from fastnode_ops.samples.batch import TrainingBatch
 from fastnode_ops.samples.metainfo import MetaInfo
 from fastnode_ops.samples.request import session_request
 from fastnode_ops.server.client import SessionClient
+from fastnode_ops.training.feeds import Feed
 from ops_common.errors import ServiceError
 
 logger = logging.getLogger(__name__)
 
 
-class SessionFeed:
+class SessionFeed(Feed):
     """A feed that pulls its batches from a server, one response ahead of the training.
 
     Args:
@@ -32,15 +33,15 @@ class SessionFeed:
 
     def __init__(self, url: str, metainfo: MetaInfo, config: ExpressionConfig, first_step: int = 0) -> None:
         request = session_request(
-            metainfo,
-            config.samples,
-            seed=config.train.seed,
-            num_batches=config.train.batches_per_response,
-            max_hops=config.graph.max_hops,
-            start_step=first_step,
+            metainfo, config, num_batches=config.train.batches_per_response, start_step=first_step
         )
-        self.metainfo_digest = metainfo.digest
+        self._metainfo_digest = metainfo.digest
         self._session = SessionClient(url, request, corpus_digest=metainfo.header.corpus_digest)
+
+    @property
+    def metainfo_digest(self) -> str:
+        """See `Feed`."""
+        return self._metainfo_digest
 
     def batch(self, step: int) -> TrainingBatch:
         """Return the batch of the update after `step` updates."""
@@ -68,14 +69,7 @@ def held_out_batches(url: str, metainfo: MetaInfo, config: ExpressionConfig) -> 
         config: Their number, seed and size.
     """
     num_batches = config.train.num_validation_batches
-    request = session_request(
-        metainfo,
-        config.samples,
-        seed=config.train.seed,
-        num_batches=num_batches,
-        max_hops=config.graph.max_hops,
-        split="validation",
-    )
+    request = session_request(metainfo, config, num_batches=num_batches, split="validation")
     try:
         with SessionClient(url, request, corpus_digest=metainfo.header.corpus_digest) as session:
             return [session.batch(step) for step in range(num_batches)]

@@ -16,7 +16,7 @@ from fastnode_ops.pipeline_dir import PipelineDir
 from fastnode_ops.samples.batch import TrainingBatch
 from fastnode_ops.samples.metainfo import MetaInfo
 from fastnode_ops.training.feeds import Feed
-from fastnode_ops.training.files import CHECKPOINT_NAME, NumberedCheckpoints, begin_continuation, copy_summaries
+from fastnode_ops.training.files import NumberedCheckpoints, begin_continuation, copy_summaries
 from fastnode_ops.training.workload import ExpressionTraining, Validation
 from ops_common.artifacts import write_json
 from ops_common.errors import ConfigError
@@ -154,9 +154,10 @@ def _run(
     fitted = fit(
         training,
         _plan(config, last_step, is_validated=validation is not None),
-        NumberedCheckpoints(place.tmp, training.identity(), max_to_keep=1, name=CHECKPOINT_NAME),
+        NumberedCheckpoints(place.tmp, training.identity(), lambda step: feed.saved(step, last_step)),
         validate=validation,
         metrics_path=place.metrics,
+        end_making=feed.stop,
     )
     summary = _summarize(fitted, place.metrics)
     export_model(config, training.model, place)
@@ -185,7 +186,7 @@ def _plan(config: ExpressionConfig, last_step: int, *, is_validated: bool) -> Pl
 
 def _check_num_steps(num_steps: int) -> None:
     if num_steps < 1:
-        raise ConfigError(f"the number of steps must be at least 1 (given: {num_steps})")
+        raise ConfigError(f"the number of steps must be at least 1 (given: {num_steps})", "STEPS=1 or more")
 
 
 def _summarize(fitted: FitSummary, metrics_path: Path) -> TrainSummary:

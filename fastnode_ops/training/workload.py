@@ -12,7 +12,7 @@ import tensorflow as tf
 from fastnode_ops.config import ExpressionConfig
 from fastnode_ops.models.checking import check_batch
 from fastnode_ops.models.expression import Expression
-from fastnode_ops.models.inputs import ModelInputs, Vocabulary
+from fastnode_ops.models.inputs import ModelInputs, Vocabulary, attribute_prior
 from fastnode_ops.samples.batch import TrainingBatch
 from fastnode_ops.samples.metainfo import MetaInfo
 from fastnode_ops.training.adam import Adam, learning_rate
@@ -54,7 +54,8 @@ class ExpressionTraining:
         self._feed = feed
         self._digest = metainfo.digest
         self.vocabulary = Vocabulary.of(metainfo)
-        self.model = Expression(config.model, self.vocabulary, config.train.seed)
+        prior = attribute_prior(metainfo, self.vocabulary.num_productions)
+        self.model = Expression(config.model, self.vocabulary, config.train.seed, prior)
         self._optimizer = Adam(config.train, self.model.variables_by_name())
         # counted in the checkpoint, so that the totals go on after a kill and in a continuation
         self._totals = {

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fastnode_ops.analysis.analysis import Analysis, analyse
+from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.nodes import Node, is_statement
 from fastnode_ops.analysis.values import ValueKind
 from fastnode_ops.config import Split
 from fastnode_ops.symbols.store import SymbolStore
 from fastnode_ops.symbols.symbol import Parameter, ParameterKind
-from fastnode_ops.validation.situations import MAX_BUFFER_BYTES, MAX_TRIED_PER_FILE, Files, permuted
-from ops_common.errors import DataError
+from fastnode_ops.validation.held_out import Files, walk_files
+from fastnode_ops.validation.situations import MAX_TRIED_PER_FILE, permuted
 
 MAX_PER_FILE = 5
 
@@ -62,16 +62,7 @@ def walk_calls(
     files: Files, symbols: SymbolStore, split: Split, dropped: Counter[str], max_per_file: int = MAX_PER_FILE
 ) -> Iterator[CallSituation]:
     """Yield the calls of a split, file by file; counts what was left out, by reason."""
-    for file_id in files.files(split):
-        source = files.source(file_id)
-        if len(source) > MAX_BUFFER_BYTES:
-            dropped["file too large"] += 1
-            continue
-        try:
-            analysis = analyse(source, symbols)
-        except DataError:
-            dropped["file cannot be parsed"] += 1
-            continue
+    for file_id, analysis in walk_files(files, symbols, split, dropped):
         yield from calls_of(file_id, analysis, dropped, max_per_file)
 
 

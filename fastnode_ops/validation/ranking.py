@@ -154,7 +154,7 @@ def provider_figures(
             answered=recall([one.rank for one in answered]),
             common=recall([rank for rank, common in zip(ranks, is_common, strict=True) if common]),
             failures=dict(sorted(Counter(one.reason for one in some if one.has_failed).items())),
-            top_1_interval=bootstrap_share([rank == 0 for rank in ranks], files, seed),
+            top_1_interval=bootstrap_mean([rank == 0 for rank in ranks], files, seed),
             latency=_latency(answered),
             calibration=calibrate(_scored(some, files)) if name in ranked else None,
         )
@@ -177,22 +177,34 @@ def symbol_figures(outcomes: dict[str, list[Outcome]], symbols: Sequence[str]) -
     return sorted(rows, key=lambda row: (-row.num_situations, row.symbol))
 
 
-def bootstrap_share(
-    hits: Sequence[bool], files: Sequence[str], seed: int, num_resamples: int = 1_000
+def bootstrap_mean(
+    values: Sequence[float],
+    files: Sequence[str],
+    seed: int,
+    num_resamples: int = 1_000,
+    confidence: float = 0.95,
 ) -> tuple[float, float] | None:
-    """Return the 2.5th and 97.5th percentile of a share over resampled files; None without situations.
+    """Return the interval of a mean over resampled files; None without situations.
 
     Files are resampled whole, because the situations of one are alike.
+
+    Args:
+        values: One a situation: a hit as 0 or 1, or a difference of two models.
+        files: The file of each situation.
+        seed: Of the bootstrap.
+        num_resamples: How often the files are drawn, with replacement.
+        confidence: Share of the resampled means that the interval holds.
     """
-    if not hits:
+    if not len(values):
         return None
     rows = {name: row for row, name in enumerate(dict.fromkeys(files))}
     owner = np.array([rows[name] for name in files])
-    per_file = np.bincount(owner, weights=np.array(hits, np.float64))
+    per_file = np.bincount(owner, weights=np.array(values, np.float64))
     sizes = np.bincount(owner)
     drawn = np.random.Generator(np.random.PCG64(seed)).integers(0, len(rows), (num_resamples, len(rows)))
-    shares = per_file[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    low, high = np.percentile(shares, [2.5, 97.5])
+    means = per_file[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(means, [tail, 100.0 - tail])
     return float(low), float(high)
 
 

@@ -1,7 +1,8 @@
 """The release gate: a model's validation against popularity, and against the model that is pinned now.
 
-judge_release   says of every check what was found and what is allowed
-check_release   the same, and raises when a check failed, naming each number
+judge_release       says of every check what was found and what is allowed
+judge_differences   the same of the two models situation by situation, with paired bootstrap intervals
+check_release       as judge_release, and raises when a check failed, naming each number
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from pydantic import BaseModel, ConfigDict
 
 from fastnode_ops.validation.attribute_report import AttributeReport
 from fastnode_ops.validation.providers import MODEL_PROVIDER, POPULARITY_PROVIDER
-from fastnode_ops.validation.ranking import ProviderFigures, Recall
+from fastnode_ops.validation.ranking import ProviderFigures, Recall, bootstrap_mean
+from fastnode_ops.validation.situation_ranks import SituationRanks
 from ops_common.errors import ConfigError, GateError
+from ops_common.release_record import FigureInterval
+from ops_common.seeding import derived_seed
 
 MIN_SITUATIONS = 50
 MIN_ANSWERED_SHARE = 0.2
@@ -31,18 +35,32 @@ class ReleaseLimits(_Record):
         min_margin_over_pinned: Over the pinned model, on all situations.
         min_situations: Fewest situations in which both the model and popularity answered.
         min_answered_share: Smallest share of the situations that the model answers, 0 to 1.
+        confidence: Share of the resampled differences that an interval holds, 0.5 to below 1.
+        num_resamples: Resamples of the paired bootstrap.
+        seed: Seed of the bootstrap.
     """
 
     min_margin_over_pop: float = 0.0
     min_margin_over_pinned: float = 0.0
     min_situations: int = MIN_SITUATIONS
     min_answered_share: float = MIN_ANSWERED_SHARE
+    confidence: float = 0.95
+    num_resamples: int = 1_000
+    seed: int = 0
 
 
 class ReleaseCheck(_Record):
     """One number against what is allowed."""
 
-    name: Literal["num_situations", "answered_share", "margin_over_pop", "margin_over_pinned"]
+    name: Literal[
+        "num_situations",
+        "answered_share",
+        "margin_over_pop",
+        "margin_over_pinned",
+        "top_1_share",
+        "top_5_share",
+        "mean_reciprocal_rank",
+    ]
     value: float | None
     limit: float
     passed: bool
@@ -111,6 +129,69 @@ def judge_release(
     return ReleaseVerdict(passed=all(check.passed for check in checks), checks=tuple(checks))
 
 
+def judge_differences(
+    mine: SituationRanks, theirs: SituationRanks, other: str, limits: ReleaseLimits
+) -> tuple[tuple[ReleaseCheck, ...], tuple[FigureInterval, ...]]:
+    """Hold a model against the released one, situation by situation.
+
+    Every figure's difference has an interval of the paired bootstrap over files, and it is the lower end that may not
+    lie below the margin: a model has to show that it is not worse.
+
+    Args:
+        mine: What the new model answered.
+        theirs: What the released one answered, at the same situations.
+        other: What the released model is called.
+        limits: What is needed.
+
+    Raises:
+        ConfigError: A limit is out of its range, or the situations are not the same.
+    """
+    _check_limits(limits)
+    if mine.situations_digest != theirs.situations_digest or mine.file_index != theirs.file_index:
+        raise ConfigError(
+            f"the ranks of {other} are of other situations", "validate the released model on this corpus too"
+        )
+    checks, intervals = [], []
+    files = [mine.files[index] for index in mine.file_index]
+    theirs_by_figure = theirs.figures()
+    for name, values in mine.figures().items():
+        changes = values - theirs_by_figure[name]
+        bounds = None
+        if len(mine.files) > 1:
+            seed = derived_seed(limits.seed, "comparison", name)
+            bounds = bootstrap_mean(changes.tolist(), files, seed, limits.num_resamples, limits.confidence)
+        interval = FigureInterval(
+            figure=name,
+            difference=float(changes.mean()) if changes.size else 0.0,
+            low=bounds[0] if bounds else None,
+            high=bounds[1] if bounds else None,
+            confidence=limits.confidence,
+        )
+        intervals.append(interval)
+        checks.append(_difference_check(interval, float(values.mean()), len(files), other, limits))
+    return tuple(checks), tuple(intervals)
+
+
+def _difference_check(
+    interval: FigureInterval, value: float, num_situations: int, other: str, limits: ReleaseLimits
+) -> ReleaseCheck:
+    limit = limits.min_margin_over_pinned
+    what = interval.figure.replace("_", " ")
+    if interval.low is None or interval.high is None:
+        low, text = None, f"{what}: the situations of one file are too few to compare with the released model {other}"
+    else:
+        low = round(interval.low, 9)  # a margin that is met exactly passes
+        text = (
+            f"{what} is {value:.4f}, that of the released model {other} {value - interval.difference:.4f} at the same "
+            f"{num_situations:,d} situations: {interval.difference:+.4f} ({100 * limits.confidence:g} % interval "
+            f"{interval.low:+.4f} to {interval.high:+.4f}), at least {limit:+g} is needed at the lower end"
+        )
+    passed = low is not None and low >= limit
+    return ReleaseCheck.model_validate(
+        {"name": interval.figure, "value": low, "limit": limit, "passed": passed, "text": text}
+    )
+
+
 def check_release(
     report: AttributeReport, pinned: AttributeReport | None = None, limits: ReleaseLimits | None = None
 ) -> ReleaseVerdict:
@@ -136,6 +217,10 @@ def _check_limits(limits: ReleaseLimits) -> None:
             raise ConfigError(f"{name} must lie in -1..1, got {getattr(limits, name)}", "0.01 is one percent point")
     if not 0 <= limits.min_answered_share <= 1:
         raise ConfigError(f"min_answered_share must lie in 0..1, got {limits.min_answered_share}", "for example 0.5")
+    if not 0.5 <= limits.confidence < 1:
+        raise ConfigError(f"confidence must lie in 0.5..1, got {limits.confidence}", "for example 0.95")
+    if not 1 <= limits.num_resamples <= 100_000:
+        raise ConfigError(f"num_resamples must lie in 1..100000, got {limits.num_resamples}", "for example 1000")
     if limits.min_situations < 1:
         raise ConfigError(f"min_situations must be at least 1, got {limits.min_situations}", "for example 50")
 

@@ -18,6 +18,8 @@ from fastnode_ops.validation.calls import CallReport
 from fastnode_ops.validation.providers import MODEL_PROVIDER, POPULARITY_PROVIDER
 from fastnode_ops.validation.ranking import TOP
 from ops_common.artifacts import write_text
+from ops_common.drawing import page_styles, series_role
+from ops_common.page_templates import page_environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -51,7 +53,7 @@ def render_html(report: AttributeReport) -> str:
         report=report,
         verdict=verdict(report),
         names=names,
-        legend=list(zip(names, drawing.markers(len(names)), strict=True)),
+        legend=[(name, series_role(index), drawing.marker_sign(index)) for index, name in enumerate(names)],
         top=TOP,
         recall_drawing=drawing.draw_recall({name: one.common for name, one in report.providers.items()}),
         recall_text=_recall_text(report),
@@ -93,11 +95,11 @@ def _over_all(report: CallReport, name: str) -> float | None:
 
 
 def render(template: str, **values: Any) -> str:
-    """Render a page of this package with its style sheet."""
+    """Render a page of this package with the style sheet of reports."""
     from markupsafe import Markup
 
-    styles = Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))
-    return _environment().get_template(f"{template}.html.j2").render(styles=styles, **values)
+    made = _environment().get_template(f"{template}.html.j2")
+    return made.render(styles=Markup(page_styles()), **values)
 
 
 def verdict(report: AttributeReport) -> str:
@@ -143,15 +145,6 @@ def _recall_text(report: AttributeReport) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    made = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(percent=percent, count=count, number=number, svg=Markup)
-    return made
+    return page_environment(_TEMPLATES, percent=percent, count=count, number=number, svg=Markup)

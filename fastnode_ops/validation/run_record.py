@@ -22,9 +22,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fastnode_ops.validation.record_places import Place, open_place
-from ops_common.artifacts import json_default
+from ops_common.artifacts import check_relative_path, json_default
 from ops_common.errors import ArtifactError, ConfigError, DataError, ServiceError, UsageError
+from ops_common.stores import Store, open_store
 
 INFO_NAME = "run-info.json"
 DONE_NAME = "DONE"
@@ -94,18 +94,18 @@ class Run:
     """A run that is being recorded, or that was.
 
     Args:
-        place: Its folder.
+        store: Its folder.
         info: Its record as it stands there.
     """
 
-    def __init__(self, place: Place, info: RunInfo) -> None:
-        self._place = place
+    def __init__(self, store: Store, info: RunInfo) -> None:
+        self._store = store
         self.info = info
 
     @property
     def uri(self) -> str:
         """Its folder, as a person writes it."""
-        return self._place.uri
+        return self._store.uri()
 
     def add_artifact(self, path: Path, name: str = "", *, recursive: bool = False) -> list[str]:
         """Copy a file, or all files of a folder, into the record.
@@ -132,23 +132,26 @@ class Run:
         else:
             pairs = [(path, name)]
         for _, target in pairs:
+            self._check_name(target)
             if target in RESERVED:
                 raise UsageError(f"{target} is a name of the record itself", "give the artefact another name")
         for file, target in pairs:
-            self._place.upload(file, target)
+            self._store.put_file(file, target)
         return [target for _, target in pairs]
 
     def get_artifact(self, name: str, path: Path) -> None:
         """Copy an artefact onto this machine; ArtifactError when there is none of this name."""
-        self._place.download(name, path)
+        self._check_name(name)
+        self._store.get_file(name, path)
 
     def artifacts(self) -> list[str]:
         """Return the names of all artefacts, those of child runs included."""
-        return [name for name in self._place.names() if name.rpartition("/")[2] not in RESERVED]
+        names = (found.key for found in self._store.list_objects())
+        return [name for name in names if name.rpartition("/")[2] not in RESERVED]
 
     def has(self, name: str) -> bool:
         """Say whether a file is in the record."""
-        return self._place.has(name)
+        return self._store.head(name) is not None
 
     def finish(self, results: Iterable[RunResult] = (), feeds: Mapping[str, Feed] | None = None) -> None:
         """Record the results and that the run is over; `DONE` is written last."""
@@ -156,7 +159,7 @@ class Run:
         self.info.FeedStats.update(feeds or {})
         self.info.Error = ""
         self._save("finished")
-        self._place.write(DONE_NAME, DONE_TEXT)
+        self._store.put_bytes(DONE_TEXT, DONE_NAME)
 
     def fail(self, error: str) -> None:
         """Record that the run has failed and why; there is no `DONE` then."""
@@ -166,7 +169,11 @@ class Run:
     def _save(self, status: RunStatus) -> None:
         self.info.Status = status
         self.info.StatusUpdated = _text_of(datetime.now(UTC))
-        self._place.write(INFO_NAME, _json(self.info))
+        self._store.put_bytes(_json(self.info), INFO_NAME)
+
+    def _check_name(self, name: str) -> None:
+        # a key of S3 may be anything; that of an artefact has to be a file's name wherever the record is copied to
+        check_relative_path(name, self.uri)
 
 
 def create_run(
@@ -188,9 +195,9 @@ def create_run(
     if not _PIPELINE.fullmatch(pipeline):
         raise ConfigError(f"{pipeline!r} cannot be part of a folder's name", "use letters, digits, dots and dashes")
     created = _text_of(now or datetime.now(UTC))
-    place = open_place(root).below(f"{created}_{pipeline}")
-    if place.read(INFO_NAME) is not None:
-        raise ArtifactError(f"{place.uri} already exists", "wait a moment and start again")
+    store = open_store(open_store(root).uri(f"{created}_{pipeline}"))
+    if store.head(INFO_NAME) is not None:
+        raise ArtifactError(f"{store.uri()} already exists", "wait a moment and start again")
     commit, branch = checkout_state()
     info = RunInfo(
         Pipeline=pipeline,
@@ -200,7 +207,7 @@ def create_run(
         GitCommitHash=commit,
         GitBranch=branch,
     )
-    run = Run(place, info)
+    run = Run(store, info)
     run._save("started")
     return run
 
@@ -212,12 +219,11 @@ def open_run(uri: str) -> Run:
         ArtifactError: There is none.
         DataError: Its `run-info.json` is of another form; the message says where.
     """
-    place = open_place(uri)
-    content = place.read(INFO_NAME)
-    if content is None:
+    store = open_store(uri)
+    if store.head(INFO_NAME) is None:
         raise ArtifactError(f"{uri} is no run: it has no {INFO_NAME}", "give the folder that create printed")
     try:
-        return Run(place, RunInfo.model_validate_json(content))
+        return Run(store, RunInfo.model_validate_json(store.get_bytes(INFO_NAME)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -226,9 +232,10 @@ def open_run(uri: str) -> Run:
 
 def list_runs(root: str) -> list[str]:
     """Return the folders of all runs below a root, child runs included, newest first."""
-    place = open_place(root)
-    folders = [name.rpartition("/")[0] for name in place.names() if name.endswith(f"/{INFO_NAME}")]
-    return [place.below(folder).uri for folder in sorted(folders, reverse=True)]
+    store = open_store(root)
+    names = (found.key for found in store.list_objects())
+    folders = [name.rpartition("/")[0] for name in names if name.endswith(f"/{INFO_NAME}")]
+    return [store.uri(folder) for folder in sorted(folders, reverse=True)]
 
 
 def wait_for_artifact(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fastnode_ops.config import Split
+from fastnode_ops.pipeline_dir import FALLBACK_NAME
 from fastnode_ops.symbols.store import SymbolStore
 from fastnode_ops.validation.attribute_report import AttributeReport, Provenance
 from fastnode_ops.validation.attributes import Judged, judge, write_records
@@ -24,6 +25,7 @@ from fastnode_ops.validation.call_situations import walk_calls
 from fastnode_ops.validation.calls import CallCompleter, CallReport, judge_calls
 from fastnode_ops.validation.examples import write_examples
 from fastnode_ops.validation.fallback import merge_fallback, write_fallback
+from fastnode_ops.validation.held_out import Files
 from fastnode_ops.validation.popularity import Alphabet, Popularity, SymbolCounts
 from fastnode_ops.validation.providers import MODEL_PROVIDER, AttributeCompleter, ModelProvider, Provider
 from fastnode_ops.validation.ranking import TOP
@@ -36,7 +38,8 @@ from fastnode_ops.validation.report import (
     write_reports,
 )
 from fastnode_ops.validation.run_record import Feed, Run, RunResult, count_errors, create_run
-from fastnode_ops.validation.situations import Files, situations_digest, walk_situations
+from fastnode_ops.validation.situation_ranks import RANKS_NAME, SituationRanks, write_ranks
+from fastnode_ops.validation.situations import situations_digest, walk_situations
 from ops_common.artifacts import sha256_file
 from ops_common.errors import DataError
 
@@ -85,8 +88,9 @@ class LoadedModel:
     completer: Completer
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of its files by name."""
-        return {path.name: sha256_file(path) for path in sorted(self.folder.iterdir()) if path.is_file()}
+        """Return the SHA-256 of its files by name; not of the list that a validation of it has put beside them."""
+        files = (path for path in sorted(self.folder.iterdir()) if path.is_file() and path.name != FALLBACK_NAME)
+        return {path.name: sha256_file(path) for path in files}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,9 @@ def validate_attributes(
             provenance=_provenance(started, digests, settings),
         )
         _write_attributes(report, judged, outputs)
+        ranks = [one.rank for one in judged.outcomes[MODEL_PROVIDER]]
+        files = [one.file_id for one in judged.situations]
+        write_ranks(outputs.reports / RANKS_NAME, SituationRanks.of(report.situations_digest, files, ranks))
         if run is not None:
             for name in (HTML_NAME, JSON_NAME):
                 run.add_artifact(outputs.reports / name)

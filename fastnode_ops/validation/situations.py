@@ -9,32 +9,20 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
-from fastnode_ops.analysis.analysis import Analysis, analyse
+from fastnode_ops.analysis.analysis import Analysis
 from fastnode_ops.analysis.nodes import Node
 from fastnode_ops.config import Split
 from fastnode_ops.symbols.store import SymbolStore
+from fastnode_ops.validation.held_out import Files, walk_files
 from fastnode_ops.validation.popularity import base_symbols
 from fastnode_ops.validation.providers import Question
-from ops_common.errors import DataError
 
 MAX_PER_FILE = 5
 MAX_TRIED_PER_FILE = 50
-MAX_BUFFER_BYTES = 300_000
 
 _NO_SYMBOL = "base is no symbol from outside of the file"
 _NO_MEMBERS = "base has no members, as None has none"
-
-
-class Files(Protocol):
-    """The part of `corpus.store.Corpus` that is needed here."""
-
-    def files(self, split: Split) -> list[str]:
-        """Return the ids of a split's files, sorted."""
-
-    def source(self, file_id: str) -> bytes:
-        """Return a file's content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +56,7 @@ def walk_situations(
         dropped: Counts what was left out, by reason.
         max_per_file: At most this many of a file.
     """
-    for file_id in corpus.files(split):
-        source = corpus.source(file_id)
-        if len(source) > MAX_BUFFER_BYTES:
-            dropped["file too large"] += 1
-            continue
-        try:
-            analysis = analyse(source, symbols)
-        except DataError:
-            dropped["file cannot be parsed"] += 1
-            continue
+    for file_id, analysis in walk_files(corpus, symbols, split, dropped):
         yield from situations_of(file_id, analysis, dropped, max_per_file)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from ops_common.page_templates import page_environment
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -56,14 +58,4 @@ def position(rank: int | None) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    made = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(percent=percent, count=count, position=position)
-    return made
+    return page_environment(FOLDER / "templates", percent=percent, count=count, position=position)

@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from fastnode_ops import server_tasks
-from fastnode_ops.server_tasks import start_server, stop_server
+from fastnode_ops.server_tasks import own_server, start_server, stop_server
 from ops_common.errors import ConfigError, ServiceError
+from ops_common.own_server import is_healthy
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,8 +32,8 @@ class Run:
 
     def start(self, module: str = "tests.fastnode.server.toy_server") -> dict[str, Any]:
         self.state_path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", module, str(server_tasks._ready_path(self.state_path)), "{}"]
-        return server_tasks._start(self.state_path, self.wanted, command)
+        own = own_server(self.work_dir)
+        return own.start([sys.executable, "-m", module, str(own.ready_path), "{}"], self.wanted)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def is_running(process_id: int) -> bool:
 
 def test_a_server_is_started_found_again_and_stopped(run: Run) -> None:
     state = run.start()
-    assert server_tasks._is_healthy(state["url"])
+    assert is_healthy(state["url"])
     assert json.loads(run.state_path.read_bytes()) == state
     again = start_server(work_dir=run.work_dir, corpus_dir=run.corpus_dir)
     assert again == {"url": state["url"], "process_id": state["process_id"], "is_started": True}
@@ -103,7 +103,7 @@ def test_a_server_that_runs_elsewhere_is_only_asked(run: Run, tmp_path: Path) ->
     told = start_server(work_dir=run.work_dir, corpus_dir=run.corpus_dir, server=f"{url}/")
     assert told == {"url": url, "process_id": 0, "is_started": False}
     assert stop_server(work_dir=run.work_dir) == {"was_running": False}
-    assert server_tasks._is_healthy(url)  # it is not ours to stop
+    assert is_healthy(url)  # it is not ours to stop
     stop_server(work_dir=other.work_dir)
     with pytest.raises(ServiceError, match="does not answer"):
         start_server(work_dir=run.work_dir, corpus_dir=run.corpus_dir, server=url)
@@ -113,4 +113,4 @@ def test_a_server_that_runs_elsewhere_is_only_asked(run: Run, tmp_path: Path) ->
 
 def test_a_proxy_of_the_environment_is_not_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "http_proxy", "http://127.0.0.1:9")
-    assert server_tasks._is_healthy(run.start()["url"])
+    assert is_healthy(run.start()["url"])

@@ -109,6 +109,29 @@ def leave_process_behind(*, folder: str) -> dict[str, bool]:
     return {"left": True}
 
 
+def change_folder(*, run_dir: str, data_dir: str, config_file: str = "", fail: bool = False) -> dict[str, int]:
+    """Make, change and remove files of a run, as a training does.
+
+    Args:
+        run_dir: Gets `made/new.txt`, a longer `log.txt`, and loses `old.txt`.
+        data_dir: Holds `numbers.txt`.
+        config_file: A file to copy.
+        fail: Whether to fail when all that is done.
+    """
+    run, numbers = Path(run_dir), (Path(data_dir) / "numbers.txt").read_text()
+    (run / "made").mkdir(exist_ok=True)
+    (run / "made/new.txt").write_text(numbers)
+    (run / "made/big.bin").write_bytes(b"0123456789" * 1_000_000)
+    with (run / "log.txt").open("a") as log:
+        log.write("one more line\n")
+    (run / "old.txt").unlink(missing_ok=True)
+    if config_file:
+        (run / "config.txt").write_text(Path(config_file).read_text())
+    if fail:
+        raise ServiceError("no more", "try again")
+    return {"total": sum(map(int, numbers.split()))}
+
+
 def end_without_result(*, status: int) -> dict[str, int]:
     """End the process at once.
 
@@ -127,5 +150,6 @@ TASKS = (
     tell_environment,
     keep_running,
     leave_process_behind,
+    change_folder,
     end_without_result,
 )

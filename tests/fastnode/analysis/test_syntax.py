@@ -248,6 +248,6 @@ def test_spans_equal_those_of_python(path: Path) -> None:
 
 @pytest.mark.slow
 def test_spans_equal_those_of_python_in_many_files() -> None:
-    for path in stdlib_files(2):
+    for path in stdlib_files(5):
         if "lib2to3" not in path.parts:
             check_spans(path)

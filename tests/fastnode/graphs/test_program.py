@@ -5,11 +5,11 @@ import pytest
 from fastnode_ops.analysis.analysis import Analysis, analyse
 from fastnode_ops.analysis.markers import SPECIAL_TOKENS, UNKNOWN_TOKEN
 from fastnode_ops.analysis.nodes import Node, Token
+from fastnode_ops.analysis.visibility import variables_in_scope
 from fastnode_ops.graphs.context_tokens import context_tokens
 from fastnode_ops.graphs.features import literal_of, types_of
 from fastnode_ops.graphs.neighbourhood import TooManyNodes, neighbourhood
 from fastnode_ops.graphs.program import GraphNode, ProgramGraph
-from fastnode_ops.graphs.scope import variables_in_scope
 from fastnode_ops.graphs.vocabulary import Vocabulary
 from fastnode_ops.symbols.store import SymbolStore
 from ops_common.errors import DataError

@@ -45,15 +45,18 @@ class PreferenceModel:
             production_index=context.productions,
         )
 
-    def context_states(self, graph):
-        return np.zeros((graph.num_nodes, 2), np.float32)
+    def probabilities(self, batch):
+        nothing = np.zeros(0, np.float32)
+        if len(batch.infer_name.prediction_nodes):
+            return self.name_probabilities(batch.infer_name), nothing
+        return nothing, self.production_probabilities(batch.infer_production)
 
-    def name_probabilities(self, states, graph, samples):
+    def name_probabilities(self, samples):
         self.asked.append("name")
         weights = np.array([self.names.get(name, 1.0) for name in samples.names], np.float32)
         return weights / weights.sum()
 
-    def production_probabilities(self, states, graph, samples):
+    def production_probabilities(self, samples):
         self.asked.append(samples.tasks[0])
         weights = np.array([self.rows.get(row, 1.0) for row in samples.decoder_targets.indices.tolist()], np.float32)
         return weights / weights.sum()

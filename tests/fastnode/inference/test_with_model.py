@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 
 from fastnode_ops.analysis.analysis import analyse
-from fastnode_ops.config import ModelConfig
+from fastnode_ops.config import GraphConfig, ModelConfig
 from fastnode_ops.inference.completer import Completer
 from fastnode_ops.models.export import write_frozen_graph
 from fastnode_ops.models.expression import Expression
 from fastnode_ops.models.inputs import Vocabulary
 from fastnode_ops.models.serving import GRAPH_NAME, METAINFO_NAME
+from fastnode_ops.pipeline_dir import GRAPH_CONFIG_NAME
 from fastnode_ops.samples.assembly import assemble
 from fastnode_ops.samples.drawing import rng
 from fastnode_ops.samples.making import make_sample
 from fastnode_ops.samples.metainfo import CallInfo, FunctionInfo, MetaInfo
 from fastnode_ops.symbols.store import SymbolStore
+from ops_common.artifacts import write_json
+from ops_common.errors import ArtifactError, ConfigError
 from tests.fastnode.models import reference
 from tests.fastnode.sample_world import KEYWORDS, PATTERNS, make_world
 
@@ -27,7 +30,12 @@ SOURCE = b"import os, shutil\ndef f(path, text):\n    x = os.path.join(path, tex
 
 
 @pytest.fixture(scope="module")
-def served(symbols: SymbolStore, tmp_path_factory: pytest.TempPathFactory) -> tuple[Completer, Expression]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("serve")
+
+
+@pytest.fixture(scope="module")
+def served(symbols: SymbolStore, folder: Path) -> tuple[Completer, Expression]:
     world = make_world(symbols)
     analysis = analyse(SOURCE, symbols)
     make_sample("attr", analysis, "os.path.join", rng(0), world.context)
@@ -39,7 +47,6 @@ def served(symbols: SymbolStore, tmp_path_factory: pytest.TempPathFactory) -> tu
         production_index=world.context.productions,
     )
     model = Expression(ModelConfig(type_depth=5, subtoken_depth=7), Vocabulary.of(metainfo), seed=3)
-    folder = tmp_path_factory.mktemp("serve")
     weights = {name: variable.numpy() for name, variable in model.variables_by_name().items()}
     write_frozen_graph(folder / GRAPH_NAME, model.config, weights)
     metainfo.write(folder / METAINFO_NAME)
@@ -62,6 +69,23 @@ def test_attributes(served: tuple[Completer, Expression]) -> None:
     assert found[0].identifier == names[int(np.argmax(expected))]
 
 
+def test_completions_see_as_much_as_the_training_did(
+    served: tuple[Completer, Expression], folder: Path, symbols: SymbolStore, tmp_path: Path
+) -> None:
+    completer, _ = served
+    for path in folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    write_json(tmp_path / GRAPH_CONFIG_NAME, GraphConfig(max_hops=1).model_dump())
+    resources = SimpleNamespace(symbols=symbols, calls=SimpleNamespace(pattern=PATTERNS.get))
+    narrow = Completer.load(tmp_path, resources)
+    cursor = SOURCE.index(b"join")
+    near, far = (one.attribute_sample(SOURCE, cursor)[0].graph for one in (narrow, completer))
+    assert len(near.subtokens) < len(far.subtokens)
+    write_json(tmp_path / GRAPH_CONFIG_NAME, {"max_hop": 1})
+    with pytest.raises(ConfigError, match="unknown setting 'max_hop'"):
+        Completer.load(tmp_path, resources)
+
+
 def test_calls(served: tuple[Completer, Expression]) -> None:
     completer, _ = served
     found = completer.calls(SOURCE, SOURCE.index(b"x, path"))
@@ -71,8 +95,6 @@ def test_calls(served: tuple[Completer, Expression]) -> None:
 
 
 def test_a_folder_without_a_model_is_named(served: tuple[Completer, Expression], tmp_path: Path) -> None:
-    from ops_common.errors import ArtifactError
-
     resources = SimpleNamespace(symbols=None, calls=SimpleNamespace(pattern=PATTERNS.get))
     with pytest.raises(ArtifactError, match="metainfo-inference"):
         Completer.load(tmp_path, resources)

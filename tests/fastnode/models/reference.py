@@ -99,12 +99,13 @@ def production_logits(weights: Weights, config: ModelConfig, batch: TrainingBatc
         scope = h[scopes[index]].max(axis=0)
         token = softmax(h[tokens[index]] @ site) @ h[tokens[index]]
         rows = weights["production_decoder/table"][targets]
+        prior = weights["production_decoder/prior"][targets] if config.target_prior else 0.0
         if config.concatenate_contexts:
-            logits.append(rows @ np.concatenate([site, scope, token]))
+            logits.append(rows @ np.concatenate([site, scope, token]) + prior)
             continue
         shares = weights["production_decoder/context_weights"][targets]
         contexts = shares @ np.stack([scope, site, token])
-        logits.append((rows * contexts).sum(axis=1))
+        logits.append((rows * contexts).sum(axis=1) + prior)
     return logits
 
 

@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from fastnode_ops.config import ModelConfig
 from fastnode_ops.models.expression import Expression
-from fastnode_ops.models.inputs import ModelInputs, Vocabulary
+from fastnode_ops.models.inputs import ModelInputs, Vocabulary, attribute_prior
 from fastnode_ops.samples.batch import TrainingBatch
+from fastnode_ops.samples.metainfo import AttrInfo, Entry, MetaInfo, ProductionIndex, production_id
 from fastnode_ops.training.step import input_signature
 from tests.fastnode.batches import Sizes, make_batch
 from tests.fastnode.models import reference
@@ -30,6 +31,8 @@ CHOICES = [
     {"concatenate_contexts": True},
     {"loss": "cross_entropy"},
     {"margin": 0.25},
+    {"target_prior": True},
+    {"target_prior": True, "concatenate_contexts": True, "loss": "cross_entropy"},
 ]
 
 
@@ -89,6 +92,27 @@ def test_without_edges_all_states_pass_through() -> None:
     check_against_reference(make_model(), batch)
 
 
+def test_the_prior_of_a_fresh_model_is_popularity() -> None:
+    weights = {"os.path.join": 6.0, "os.path.exists": 3.0, "os.path.isdir": 0.0}
+    rows = {symbol: 2 + place for place, symbol in enumerate(weights)}
+    metainfo = MetaInfo(
+        attr=AttrInfo(
+            dist={name: Entry(symbol=name, canonicalize=False, weight=weight) for name, weight in weights.items()},
+            parents=dict.fromkeys(weights, "os.path"),
+        ),
+        name_subtoken_index={"": 0},
+        type_subtoken_index={"": 0},
+        production_index=ProductionIndex(indices={str(production_id(name)): row for name, row in rows.items()}),
+    )
+    prior = attribute_prior(metainfo, 5)
+    assert prior.tolist() == pytest.approx([0, 0, np.log(6), np.log(3), 0])
+    vocabulary = Vocabulary.of(metainfo)
+    config = ModelConfig(**SMALL, target_prior=True)
+    fresh, plain = Expression(config, vocabulary, 1, prior), Expression(ModelConfig(**SMALL), vocabulary, 1, prior)
+    assert weights_of(fresh)["production_decoder/prior"].tolist() == prior.tolist()
+    assert weights_of(fresh).keys() - weights_of(plain).keys() == {"production_decoder/prior"}
+
+
 def compiled_gradients(model: Expression, batch: TrainingBatch) -> tuple[float, list[np.ndarray]]:
     variables = list(model.variables_by_name().values())
 
@@ -110,7 +134,7 @@ def test_eager_equals_compiled() -> None:
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("choices", [{}, {"loss": "cross_entropy"}, {"pooling": "mean"}], ids=str)
+@pytest.mark.parametrize("choices", [{}, {"loss": "cross_entropy", "target_prior": True}, {"pooling": "mean"}], ids=str)
 def test_gradients_reach_every_variable_and_are_differences(choices: dict[str, object]) -> None:
     model, batch = make_model(**choices), make_batch(4)
     _, gradients = compiled_gradients(model, batch)

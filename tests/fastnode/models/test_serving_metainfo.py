@@ -21,7 +21,7 @@ from ops_common.errors import ArtifactError
 
 ENTRY = Entry(symbol="json.dumps", canonicalize=True, weight=3.0)
 METAINFO = MetaInfo(
-    header=Header(corpus_digest="c"),
+    header=Header(corpus_digest="c", created_at="2026-11-29T20:00:00+00:00"),
     attr=AttrInfo(CanonToSyms={"a": ["b"]}, dist={"json.dumps": ENTRY}, parents={"json.dumps": "json"}),
     call=CallInfo(infos={"json.dumps": FunctionInfo(kwarg_names=["indent"])}, dist={"json.dumps": ENTRY}),
     attr_base=AttrBaseInfo(dist={"json": ENTRY}),

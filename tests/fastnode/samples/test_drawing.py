@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastnode_ops.analysis.sites import Site
 from fastnode_ops.config import TASKS, SampleConfig
-from fastnode_ops.samples.drawing import Feeder, SymbolDistribution, SymbolFiles, rng
+from fastnode_ops.samples.drawing import BLOCK_STEPS, BlockOrder, Feeder, SymbolDistribution, SymbolFiles, rng
 from fastnode_ops.samples.metainfo import Distribution, Entry
 from fastnode_ops.samples.request import ExprRequest, Partition, TaskRequest
 from ops_common.errors import DataError
@@ -29,10 +30,14 @@ class Index:
 
     def __init__(self, files: dict[str, list[str]]) -> None:
         self.known = files
-        self.asked: list[tuple[str, str, bool, str]] = []
+        self.asked: list[tuple[str, Site, bool, str]] = []
 
-    def files(self, symbol: str, context: str, *, canonical: bool, split: str) -> Sequence[str]:
-        self.asked.append((symbol, context, canonical, split))
+    @property
+    def every(self) -> list[str]:
+        return sorted({file_id for files in self.known.values() for file_id in files})
+
+    def files_with_site(self, symbol: str, site: Site, *, canonical: bool, split: str) -> Sequence[str]:
+        self.asked.append((symbol, site, canonical, split))
         return self.known.get(symbol, [])
 
 
@@ -47,12 +52,13 @@ def symbol_files(
         seed=seed,
         partition=partition,
         split="train",
+        usable=index.every,
         limit=limit,
     )
 
 
 def all_of(files: SymbolFiles, entry: Entry) -> list[str]:
-    return [files.file(entry, "name", position) for position in range(files.count(entry, "name"))]
+    return files.all(entry, Site.BASE)
 
 
 # --- random numbers
@@ -127,9 +133,9 @@ def test_no_more_files_than_the_limit_are_looked_at() -> None:
 def test_a_canonical_entry_asks_the_canonical_index_for_the_canonical_path() -> None:
     index = Index({"posixpath": file_ids(3)})
     files = symbol_files(index)
-    assert files.count(Entry(symbol="os.path", canonicalize=True, weight=1), "attribute") == 3
-    assert files.count(Entry(symbol="os.path", canonicalize=False, weight=1), "attribute") == 0
-    assert index.asked == [("posixpath", "attribute", True, "train"), ("os.path", "attribute", False, "train")]
+    assert len(files.all(Entry(symbol="os.path", canonicalize=True, weight=1), Site.MEMBER)) == 3
+    assert files.all(Entry(symbol="os.path", canonicalize=False, weight=1), Site.MEMBER) == []
+    assert index.asked == [("posixpath", Site.MEMBER, True, "train"), ("os.path", Site.MEMBER, False, "train")]
 
 
 def test_the_index_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,11 +145,60 @@ def test_the_index_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
         for entry in entries(a=1, b=1, c=1).values():
             all_of(files, entry)
     assert len(index.asked) == 3
-    monkeypatch.setattr("fastnode_ops.samples.drawing._MAX_CACHED_IDS", 15)
+    monkeypatch.setattr("fastnode_ops.samples.drawing._MAX_CACHED_FILES", 15)
     small = symbol_files(index)
     before = [all_of(small, entry) for entry in entries(a=1, b=1, c=1).values()]
     assert [all_of(small, entry) for entry in entries(a=1, b=1, c=1).values()] == before
     assert len(index.asked) > 6  # forgotten ones are looked up again, and are the same
+
+
+def test_files_that_are_not_usable_are_no_files_of_any_symbol() -> None:
+    index = Index({"json": file_ids(20), "os": file_ids(3, "os")})
+    for usable in (file_ids(20)[:7], file_ids(20)[13:], file_ids(5, "others"), []):
+        files = SymbolFiles(index, str, seed=1, partition=Partition(), split="train", usable=usable, limit=5_000)
+        assert sorted(files.all(entries(json=1)["json"], Site.BASE)) == sorted(set(usable) & set(file_ids(20)))
+        assert files.draw(entries(os=1)["os"], Site.BASE, 0, rng(1)) is None
+
+
+# --- the order of a block
+
+
+def test_a_preferred_file_is_drawn_if_there_is_one_else_the_first() -> None:
+    order = BlockOrder(7, 100, block_steps=10, num_preferred=20)
+    first = rng(7, "block", 3).permutation(100)  # of the steps 30 to 39
+    generator = rng("test")
+    mixed = np.sort(np.concatenate([first[[4, 11, 19]], first[20:60]])).astype(np.int32)
+    drawn = Counter(order.choose(mixed, step, generator) for step in range(30, 40) for _ in range(30))
+    assert drawn.keys() == {(number, True) for number in first[[4, 11, 19]].tolist()}
+    assert min(drawn.values()) > 60
+    rare = np.sort(first[[90, 35, 71]]).astype(np.int32)
+    assert {order.choose(rare, step, generator) for step in range(30, 40)} == {(first[35], False)}
+    others = {order.choose(rare, step, generator)[0] for step in range(40, 1_000)}
+    assert others == set(rare.tolist())  # in other blocks others come first
+
+
+def test_symbols_share_files_within_a_block() -> None:
+    # a hundred symbols with two files each, all of the same ten
+    index = Index({f"r{n}": sorted({file_ids(10)[n % 10], file_ids(10)[n * 7 % 10]}) for n in range(100)})
+    files, generator = symbol_files(index), rng("test")
+    for step in (0, BLOCK_STEPS - 1):
+        drawn = {
+            files.draw(entry, Site.BASE, step, generator) for entry in entries(**dict.fromkeys(index.known, 1)).values()
+        }
+        assert len(drawn) <= 10
+
+
+@pytest.mark.parametrize("num_files", [3, 40, 400])
+def test_every_file_of_a_symbol_is_drawn_equally_often_in_a_long_run(num_files: int) -> None:
+    # chi-square: with so many degrees of freedom its mean is that number, its deviation the root of twice that
+    num_all, num_blocks = 500, 40 * num_files
+    order = BlockOrder(11, num_all, block_steps=2, num_preferred=10)
+    of_symbol = np.sort(rng("symbol").permutation(num_all)[:num_files]).astype(np.int32)
+    drawn = Counter(order.choose(of_symbol, 2 * block, rng(block))[0] for block in range(num_blocks))
+    expected = num_blocks / num_files
+    chi_square = sum((drawn[number] - expected) ** 2 / expected for number in of_symbol.tolist())
+    freedom = num_files - 1
+    assert abs(chi_square - freedom) < 4 * (2 * freedom) ** 0.5
 
 
 # --- draws

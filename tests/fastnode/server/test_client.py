@@ -68,6 +68,17 @@ def test_one_response_is_fetched_ahead(server: RunningServer) -> None:
         wait_until(lambda: read() == 9, 30, "the third response")
 
 
+def test_steps_may_follow_each_other_with_gaps(server: RunningServer) -> None:
+    """As in the ranges 0-5 and 12-14, with answers of three steps: nothing between or after them is asked for."""
+    before = set(live_sessions(server))
+    after = {6: 12, 15: None}
+    with SessionClient(server.url, session_request(seed=6), following=lambda step: after.get(step, step)) as client:
+        (mine,) = set(live_sessions(server)) - before
+        assert all(is_step(client.batch(step), step, 6) for step in (0, 1, 2, 3, 4, 5, 12, 13, 14))
+        info = server.get("/sessions/info").json()[mine]
+        assert (info["NextStep"], info["BuildOKCount"]) == (15, 9)
+
+
 def test_a_lost_session_goes_on_where_it_was(server: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
     before = set(live_sessions(server))
     with SessionClient(server.url, session_request()) as client:

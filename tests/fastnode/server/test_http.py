@@ -10,6 +10,7 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fastnode.server.servers import RunningServer, session_request, session_values
 from tests.fastnode.server.toy_server import DIGEST, FAILING_STEP, FILES, batch_of
@@ -238,6 +239,14 @@ def test_metrics(server: RunningServer) -> None:
     assert list(batches["percentiles"]) == ["25", "50", "75", "95", "99"]
     graphs = sections["/python/graph-data-server infer-expr"]["graphs per infer-expr sample"]
     assert (graphs["unit"], graphs["percentiles"]["50"]) == ("count", 1.0)
+    text = server.get("/metrics").text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["fastnode_server_sessions"].samples[0].value >= 0
+    counts = [one for one in families["fastnode_server_seconds"].samples if one.name.endswith("_count")]
+    assert {(one.labels["section"], one.labels["name"]) for one in counts} <= {
+        (section, name) for section, metrics in sections.items() for name in metrics
+    }
+    assert len(counts) > 5
     page = server.get("/debug/status")
     assert page.headers["content-type"].startswith("text/html")
     assert "get batch for session" in page.text

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fastnode_ops.server.running import bind
+from fastnode_ops.web.running import bind
 from ops_common.errors import ConfigError, ServiceError
 from ops_common.processes import wait_until
 from tests.fastnode.server.servers import ROOT, RunningServer, session_values, toy_server

@@ -1,9 +1,11 @@
 """The whole server over a real corpus: the same bytes whatever happens to the workers."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,16 +15,18 @@ import orjson
 import psutil
 import pytest
 
-from fastnode_ops.config import SampleConfig
+from fastnode_ops.config import ExpressionConfig, SampleConfig, TrainConfig
 from fastnode_ops.samples.maker import SampleMaker
 from fastnode_ops.samples.metainfo import MetaInfo
 from fastnode_ops.samples.request import SessionRequest, session_request
 from fastnode_ops.server.client import ServerClient, SessionClient
+from fastnode_ops.server.handling import Handler
+from fastnode_ops.server.jobs import MakeStep, OpenSession
 from fastnode_ops.server.local import serving
 from fastnode_ops.server.metrics import COUNTS, DURATIONS, GRAPHS, SERVER
-from fastnode_ops.server.running import bind
 from fastnode_ops.statistics.resources import Resources, open_resources
 from fastnode_ops.traindata.scores import index_scores
+from fastnode_ops.web.running import bind
 from ops_common.errors import ConfigError, DataError, ServiceError
 from ops_common.processes import start_process, stop_process_group, wait_until
 from tests.fastnode.server.servers import ROOT, RunningServer
@@ -43,7 +47,8 @@ def resources(corpus_dir: Path) -> Resources:
 
 @pytest.fixture(scope="module")
 def request_(metainfo: MetaInfo) -> SessionRequest:
-    return session_request(metainfo, SampleConfig(max_samples=8), seed=3, num_batches=NUM_BATCHES)
+    config = ExpressionConfig(samples=SampleConfig(max_samples=8), train=TrainConfig(seed=3))
+    return session_request(metainfo, config, num_batches=NUM_BATCHES)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +99,23 @@ def test_neither_four_workers_nor_their_deaths_change_a_byte(
         assert samples(post(url, body)) == joined(expected[NUM_BATCHES : 2 * NUM_BATCHES])
         assert samples(post(url, body)) == joined(expected[2 * NUM_BATCHES :])
         assert httpx.get(f"{url}/debug/vars").json()["worker_restarts"] >= 1
+
+
+def test_a_worker_lets_go_of_sessions_that_have_ended(
+    resources: Resources, request_: SessionRequest, tmp_path: Path
+) -> None:
+    handler = Handler(resources)
+    ended, read = tmp_path / "ended", tmp_path / "read"
+    makers = {}
+    for path in (ended, read):
+        path.write_text(request_.model_dump_json())
+        handler(OpenSession(path))
+        makers[path] = weakref.ref(handler._makers[path])
+    ended.unlink()
+    handler(MakeStep(read, 0))
+    gc.collect()
+    assert makers[ended]() is None
+    assert makers[read]() is not None
 
 
 def test_a_client_reads_a_session(

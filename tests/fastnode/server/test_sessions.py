@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fastnode_ops.server.jobs import RefusedError
 from fastnode_ops.server.sessions import Sessions
 from fastnode_ops.server.workers import WorkerPool
+from fastnode_ops.web.refusals import RefusedError
 from ops_common.errors import ServiceError
 from tests.fastnode.server.servers import session_values
 from tests.fastnode.server.toy_server import open_toy

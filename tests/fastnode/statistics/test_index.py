@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fastnode_ops.analysis.sites import Site
 from fastnode_ops.corpus.building import build_files
 from fastnode_ops.corpus.store import Corpus
 from fastnode_ops.statistics import building, examining
@@ -63,6 +64,22 @@ def test_files(folder: Path, index: SymbolIndex) -> None:
     assert index.num_files("train") == len(by_split["train"])
     with pytest.raises(ValueError, match="no symbol context 'calls'"):
         index.files("os", "calls", canonical=False, split="train")
+
+
+def test_files_with_a_kind_of_place(index: SymbolIndex) -> None:
+    # m<n>.py calls json.dumps with keywords, json.loads with one of its two parameters, os.path.join with both kinds
+    files = index.files("json.dumps", "call_func", canonical=True, split="train")
+    for symbol, expected in {
+        "json.dumps": Site.MEMBER | Site.ARGUMENT | Site.KEYWORD | Site.NAME | Site.VARIABLE,
+        "json.loads": Site.MEMBER | Site.ARGUMENT | Site.NAME | Site.VARIABLE,
+        "posixpath.join": Site.MEMBER | Site.ARGUMENT | Site.NAME | Site.VARIABLE | Site.OPEN,
+        "json": Site.BASE,
+    }.items():
+        for site in Site:
+            found = index.files_with_site(symbol, site, canonical=True, split="train")
+            assert found == (files if site in expected else []), (symbol, site)
+    assert index.files_with_site("os.path.join", Site.OPEN, canonical=True, split="train") == []
+    assert index.files_with_site("os.path.join", Site.OPEN, canonical=False, split="train") == files
 
 
 def test_scores_are_of_the_training_files(index: SymbolIndex) -> None:
@@ -194,6 +211,17 @@ def test_no_index(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(ArtifactError, match="format None, not"):
         SymbolIndex.open(tmp_path)
+
+
+def test_an_index_of_an_older_format_is_refused(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / INDEX_NAME, tmp_path)
+    connection = sqlite3.connect(tmp_path / INDEX_NAME)
+    connection.execute("UPDATE meta SET value = 'fastnode-index-1' WHERE key = 'format'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(ArtifactError, match="format 'fastnode-index-1', not 'fastnode-index-2'") as caught:
+        SymbolIndex.open(tmp_path)
+    assert "corpus" in caught.value.hint
 
 
 def test_ids_are_of_the_content(folder: Path) -> None:

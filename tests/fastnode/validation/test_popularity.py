@@ -8,10 +8,10 @@ from fastnode_ops.analysis.analysis import analyse
 from fastnode_ops.analysis.syntax import parse
 from fastnode_ops.symbols.store import SymbolStore
 from fastnode_ops.validation.failures import NoAnswer
+from fastnode_ops.validation.held_out import MAX_BUFFER_BYTES
 from fastnode_ops.validation.popularity import Alphabet, Popularity, attribute_at
 from fastnode_ops.validation.providers import Question
 from fastnode_ops.validation.situations import (
-    MAX_BUFFER_BYTES,
     Situation,
     situations_digest,
     situations_of,

@@ -8,7 +8,7 @@ from fastnode_ops.validation.providers import Answer, Asked
 from fastnode_ops.validation.ranking import (
     Outcome,
     Recall,
-    bootstrap_share,
+    bootstrap_mean,
     outcome,
     provider_figures,
     recall,
@@ -78,9 +78,9 @@ def test_symbols_with_most_situations_come_first() -> None:
 
 def test_the_interval_is_over_files_and_repeatable() -> None:
     hits = [True] * 5 + [False] * 5
-    same_file = bootstrap_share(hits, ["a"] * 5 + ["b"] * 5, seed=1)
-    own_files = bootstrap_share(hits, list("abcdefghij"), seed=1)
+    same_file = bootstrap_mean(hits, ["a"] * 5 + ["b"] * 5, seed=1)
+    own_files = bootstrap_mean(hits, list("abcdefghij"), seed=1)
     assert same_file == (0.0, 1.0)  # two files of one kind each: every resample is one of 0, a half, 1
     assert own_files is not None and 0.1 <= own_files[0] < 0.5 < own_files[1] <= 0.9
-    assert bootstrap_share(hits, list("abcdefghij"), seed=1) == own_files
-    assert bootstrap_share([], [], seed=1) is None
+    assert bootstrap_mean(hits, list("abcdefghij"), seed=1) == own_files
+    assert bootstrap_mean([], [], seed=1) is None

@@ -44,6 +44,15 @@ def test_the_page_is_self_contained_and_sound(html: str) -> None:
     assert all(attributes.get("scope") for attributes in page.named("th"))
 
 
+def test_every_colour_of_the_drawings_is_defined_light_and_dark(html: str) -> None:
+    drawn = "".join(re.findall(r"<svg.*?</svg>", html, re.DOTALL))
+    assert not re.search(r"#[0-9a-f]{6}", drawn)
+    used = set(re.findall(r"var\((--plot-[a-z0-9_-]+)\)", drawn))
+    assert {"--plot-ink", "--plot-grid", "--plot-series-1", "--plot-series-2"} <= used
+    assert all(html.count(f"{name}:") == 2 for name in used)
+    assert all(role in html for role in ('class="series-1"', 'class="series-2"'))
+
+
 def test_the_figures_stand_in_it(html: str) -> None:
     text = text_of(html)
     # common: 24 situations without the failures; the model 12 first, pop 12 first

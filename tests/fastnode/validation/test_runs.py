@@ -20,6 +20,7 @@ from fastnode_ops.validation.runs import (
     validate_attributes,
     validate_calls,
 )
+from ops_common.artifacts import sha256_file
 from ops_common.errors import DataError
 from tests.fastnode.validation.toy_world import Counts, Folder, ToyModel, ToyResources, offered_call
 from tests.gematria.inference.pages import Page
@@ -51,13 +52,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> AttributeOutputs:
+def outputs(tmp_path_factory: pytest.TempPathFactory, model: LoadedModel) -> AttributeOutputs:
     folder = tmp_path_factory.mktemp("outputs")
     return AttributeOutputs(
         reports=folder / "reports",
         fallback_of_pipeline=folder / "attr-fallback-pipeline.txt",
         fallback_hardcoded=ROOT / "config/fastnode/attr-fallback-hardcoded.txt",
-        fallback=folder / "attr-fallback.txt",
+        fallback=model.folder / "attr-fallback.txt",  # where products read it
         examples=folder / "examples",
         records=folder / "records",
         rundb=str(folder / "rundb"),
@@ -85,6 +86,7 @@ def test_the_report(validated: AttributeOutputs, model: LoadedModel) -> None:
     assert figures["pop"].all.top_1 == 12  # exists; join comes second
     assert figures["alpha"].calibration is None
     assert report.provenance.digests["expr_model.frozen.pb"] == model.digests()["expr_model.frozen.pb"]
+    assert model.digests() == {"expr_model.frozen.pb": sha256_file(model.folder / "expr_model.frozen.pb")}
     assert main_figures(report)["ggnn_line_attr_top_5"] == round(36 / 108, 4)
     assert Page((validated.reports / "attributes.html").read_text()).problems == []
     with pytest.raises(Exception, match="at least 100 % are needed"):

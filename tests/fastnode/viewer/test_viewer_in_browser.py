@@ -1,40 +1,23 @@
 """A person with a browser: overview, symbol, example, arrow keys, comparison, live box; hostile text stays text."""
 
-import io
 import os
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from fastnode_ops.validation.examples import write_examples
+from tests.browser import Keep, open_context
 from tests.fastnode.viewer.small_collections import MODEL, example, small_examples
 from tests.fastnode.viewer.test_command import PROGRAM
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
-CHROMIUM = Path("/usr/bin/chromium")
-SCREENSHOTS = ROOT / "docs/screenshots"
-PATIENCE_MS = 60_000
 HOSTILE = "</ol></textarea><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("chromium is not installed and could not be: apt-get install chromium")
-    with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to sandbox for root
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--disable-gpu", "--disable-dev-shm-usage", *sandbox]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +42,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 860}, color_scheme="light")
+    context = open_context(browser, 1280, 860)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
@@ -73,23 +55,7 @@ def page(browser: Browser) -> Iterator[Page]:
     assert [problem for problem in problems if not problem.startswith("net::ERR_ABORTED")] == []
 
 
-@pytest.fixture
-def keep(request: pytest.FixtureRequest) -> Any:
-    """Saves what the page shows as docs/screenshots/<name>.png, when asked to."""
-
-    def save(page: Page, name: str) -> None:
-        if not request.config.getoption("--save-screenshots", default=False):
-            return
-        from PIL import Image
-
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        picture = Image.open(io.BytesIO(page.screenshot(animations="disabled")))
-        picture.convert("RGB").quantize(64).save(SCREENSHOTS / f"{name}.png", optimize=True)
-
-    return save
-
-
-def test_from_the_overview_through_the_examples_of_a_symbol(page: Page, url: str, keep: Any) -> None:
+def test_from_the_overview_through_the_examples_of_a_symbol(page: Page, url: str, keep: Keep) -> None:
     page.goto(url + "/")
     expect(page.get_by_role("heading", name="9 examples")).to_be_visible()
     keep(page, "viewer_overview")
@@ -137,7 +103,7 @@ def test_pages_are_styled_by_the_own_style_sheet_only(page: Page, url: str) -> N
     assert cell.evaluate("cell => getComputedStyle(cell).backgroundColor") == "rgb(155, 211, 168)"
 
 
-def test_comparing_before_and_after(page: Page, url: str, keep: Any) -> None:
+def test_comparing_before_and_after(page: Page, url: str, keep: Keep) -> None:
     page.goto(url + "/")
     page.get_by_role("link", name="Compare").click()
     row = page.get_by_role("row", name=re.compile(f"^{MODEL}"))
@@ -163,7 +129,7 @@ def test_hostile_text_stays_text(page: Page, url: str) -> None:
     expect(page.locator("h1")).to_contain_text(HOSTILE)
 
 
-def test_the_live_box(page: Page, url: str, keep: Any) -> None:
+def test_the_live_box(page: Page, url: str, keep: Keep) -> None:
     page.goto(f"{url}/live")
     code = page.locator("#code")
     page.get_by_role("button", name="Complete").click()
@@ -195,8 +161,7 @@ def test_an_example_can_be_opened_live(page: Page, url: str) -> None:
 
 
 def test_it_is_readable_in_the_dark_and_on_a_phone(browser: Browser, url: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="dark")
-    context.set_default_timeout(PATIENCE_MS)
+    context = open_context(browser, 390, 800, "dark")
     page = context.new_page()
     for address in ("/", "/examples", "/example?idx=0", "/compare", "/live"):
         page.goto(url + address)

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from fastnode_ops.server.jobs import RefusedError, problems_text
+from fastnode_ops.web.refusals import RefusedError, problems_text
 
 M = TypeVar("M", bound=BaseModel)
 

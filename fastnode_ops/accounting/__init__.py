@@ -1,0 +1,1 @@
+"""The accounts of a distributed training: what was made, brought, used, and where the rest is."""

@@ -1,0 +1,1 @@
+"""Files of training batches: made on one machine, read on another, whole or not there."""

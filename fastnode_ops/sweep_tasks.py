@@ -1,0 +1,78 @@
+"""The steps of a sweep of the completion model (`ops_common/sweep.py` says what one is):
+
+train_configuration  a configuration, a rung   -> its loss on held-out batches after the rung's steps
+choose_survivors     a rung                    -> who trains on
+report_sweep         all rungs                 -> reports/sweep.json and .html
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+from fastnode_ops.pipeline_dir import PipelineDir
+from ops_common import sweep_steps
+from ops_common.errors import DataError
+from ops_common.sweep import SweepPlan
+from ops_common.sweep_steps import Result
+
+
+def train_configuration(*, run_dir: str, configuration: str, rung: int, server: str = "") -> Result:
+    """Train one configuration of a sweep to the steps of a rung, from where it stood, and note its loss.
+
+    A training that fails (an infinite loss, a batch too large for the memory) is noted as failed, with the reason.
+
+    Args:
+        run_dir: Folder of the sweep, with the metainfo of the corpus.
+        configuration: Its label, or its number and a colon.
+        rung: From 0.
+        server: Base URL of the graph data server; empty: one of this command's own.
+    """
+
+    def train(plan: SweepPlan, folder: Path, number: int, steps: int) -> float:
+        return _train(plan, folder, number, steps, PipelineDir(Path(run_dir)).metainfo, server)
+
+    return sweep_steps.train_one(run_dir, configuration, rung, train)
+
+
+def choose_survivors(*, run_dir: str, rung: int) -> Result:
+    """Say which configurations of a sweep train on after a rung.
+
+    Args:
+        run_dir: Folder of the sweep.
+        rung: The rung that has ended, from 0.
+    """
+    return sweep_steps.choose(run_dir, rung)
+
+
+def report_sweep(*, run_dir: str) -> Result:
+    """Write the table and the plot of a sweep.
+
+    Args:
+        run_dir: Folder of the sweep.
+    """
+    return sweep_steps.report(run_dir)
+
+
+def _train(plan: SweepPlan, folder: Path, number: int, steps: int, metainfo: Path, server: str) -> float:
+    """Train a configuration until it has done so many steps, and return the figure that decides."""
+    from fastnode_ops.config import ExpressionConfig
+    from fastnode_ops.training.pipeline import train_in
+    from fastnode_ops.training.sources import ServedSamples
+    from ops_common.config import load_config
+
+    place = PipelineDir(folder)
+    place.metainfo.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(metainfo, place.metainfo)
+    chosen = [*plan.details["overrides"], *plan.configuration(number).overrides]
+    config = load_config(ExpressionConfig, Path(plan.details["config_file"]), chosen)
+    if not config.train.validation_steps:  # then at the end only: the sweep needs a figure
+        # the same in every rung: other settings would begin the training anew
+        at_the_end = config.train.model_copy(update={"validation_steps": plan.rung_steps[-1]})
+        config = config.model_copy(update={"train": at_the_end})
+    source = ServedSamples(Path(plan.details["corpus_dir"]), server)
+    summary = train_in(place, source, config, steps=steps, model_name=f"configuration-{number}")
+    if not math.isfinite(summary.validation_loss):
+        raise DataError(f"there is no finite {plan.figure} after {steps} steps", "does the corpus have held-out files?")
+    return summary.validation_loss

@@ -1,0 +1,1 @@
+"""The syncer: brings finished sample files from many hosts into one folder, each once, and says which are there."""
