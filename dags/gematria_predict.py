@@ -6,16 +6,16 @@ from typing import Any
 
 from airflow.sdk import dag
 from ops_platform.defaults import SHARED
-from ops_platform.op_task import op_task
+from ops_platform.op_task import op_task, result_of
 from ops_platform.requests import form_fields, resolve_prediction
 
+from gematria_ops.prediction_requests import PredictRequest
 from gematria_ops.prediction_tasks import predict_blocks, upload_predictions
-from gematria_ops.requests import PredictRequest
 
 DOC = """
 ### Predict basic blocks
 
-Takes the newest model that gematria_train has uploaded, or the one that is named; predicts every block of a CSV or
+Takes the released model of gematria_train, or the one that is named; predicts every block of a CSV or
 TFRecord file; uploads the predictions, with a manifest, to the object store. Labels in the file are compared: the
 result of **predict_blocks** has the error of each microarchitecture. **Trigger** with the form, or:
 
@@ -40,6 +40,7 @@ def gematria_predict() -> None:
         predict_blocks,
         run_dir=request["run_dir"],
         bundle_dir=request["bundle_dir"],
+        released_at=request["released_at"],
         csv_file=request["csv_file"],
         tfrecord_file=request["tfrecord_file"],
         throughput_scaling=request["throughput_scaling"],
@@ -51,7 +52,7 @@ def gematria_predict() -> None:
         upload_predictions,
         run_dir=request["run_dir"],
         predictions=request["output_file"],
-        model=request["bundle_dir"],
+        model=result_of(predicted)["model"],
         destination=request["destination"],
         object_store=True,
     )

@@ -50,9 +50,10 @@ def pythonexpr_continue() -> None:
         steps=request["steps"],
         overrides=request["overrides"],
         pool=TRAINING_POOL,
+        pod=request["pod"],
     )
     started >> trained >> stopped
-    release_steps(request, trained)
+    release_steps(request, trained, stopped)
 
 
 pythonexpr_continue()

@@ -1,9 +1,18 @@
-"""Registers with Airflow what `ops_platform` adds to it: the nightly timetable, reports, and the example viewer."""
+"""Registers with Airflow what `ops_platform` adds to it: the nightly timetable, and pages about runs and examples."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
-from ops_platform.report_pages import EVALUATION_PAGE, EXAMPLES_PATH, URL_PREFIX, LazyApp
+from ops_platform.report_pages import (
+    EVALUATION_PAGE,
+    EXAMPLES_PATH,
+    LINEAGE_PATH,
+    RUN_PAGE,
+    RUNS_PATH,
+    TREND_PATH,
+    URL_PREFIX,
+    LazyApp,
+)
 from ops_platform.timetable import NightlyTimetable
 
 
@@ -19,6 +28,33 @@ class OpsPlatformPlugin(AirflowPlugin):
             "href": f"{URL_PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}/reports/{EVALUATION_PAGE}",
             "destination": "dag_run",
             "url_route": "evaluation",
+        },
+        {
+            "name": "Report",
+            "href": f"{URL_PREFIX}/runs/{{DAG_ID}}/{{RUN_ID}}/reports/{RUN_PAGE}",
+            "destination": "dag_run",
+            "url_route": "run-report",
+        },
+        {
+            "name": "Training runs",
+            "href": f"{URL_PREFIX}{RUNS_PATH}",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "training-runs",
+        },
+        {
+            "name": "Training trend",
+            "href": f"{URL_PREFIX}{TREND_PATH}",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "training-trend",
+        },
+        {
+            "name": "Training lineage",
+            "href": f"{URL_PREFIX}{LINEAGE_PATH}",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": "training-lineage",
         },
         {
             "name": "Completion examples",

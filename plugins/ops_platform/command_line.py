@@ -10,6 +10,9 @@ from typing import Any
 
 from ops_common.errors import ConfigError
 
+ITEM = "{item}"
+"""Stands for the item in a folder's name or another text that the tasks of many items are given."""
+
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -44,7 +47,7 @@ def check_arguments(
             _convert(function, name, value, known[name])
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.default is parameter.empty and name not in arguments:
-            raise ConfigError(f"{function.__name__} needs the argument {name!r}")
+            raise ConfigError(f"{function.__name__} needs the argument {name!r}", f"give {name}=...")
     return [name for name in arguments if name in known]
 
 
@@ -116,6 +119,12 @@ def _scalar(value: Any, kind: Any) -> str | int | float | bool | None:
         return int(value) if kind is int and not isinstance(value, float) else _whole_or_float(value, kind)
     except ValueError:
         return None
+
+
+def with_item(arguments: Mapping[str, Any], name: str, item: Any) -> dict[str, Any]:
+    """The arguments of the task of one item: the item under its name, and in every text that has a place for it."""
+    texts = {key: value.replace(ITEM, str(item)) for key, value in arguments.items() if isinstance(value, str)}
+    return {**arguments, **texts, name: item}
 
 
 def is_true(value: Any) -> bool:

@@ -1,8 +1,10 @@
-"""The steps that both trainings of the completion model share: what comes before them, and what follows.
+"""The steps that the trainings of the completion model share: what comes before them, and what follows.
 
+build_corpus >> start_server >> build_metainfo
 start_server >> build_metainfo, train >> stop_server        the server ends in any case
 train >> [compress_model, convert_metainfo] >> [validate_attributes >> rebuild_curated_examples, validate_calls]
-      >> check_release >> approve_release >> upload_model >> pin_model >> rebuild_datadeps
+      >> check_release >> approve_release >> upload_model >> release_model >> pin_model >> rebuild_datadeps
+everything >> report        whatever has become of it
 """
 
 from __future__ import annotations
@@ -12,35 +14,87 @@ from typing import Any
 
 from airflow.sdk import chain
 
-from fastnode_ops.publish_tasks import check_release, pin_model, rebuild_datadeps, upload_model
+from fastnode_ops.publish_tasks import pin_model, rebuild_datadeps, upload_model
+from fastnode_ops.release_tasks import check_release, release_model
 from fastnode_ops.server_tasks import start_server, stop_server
 from fastnode_ops.tasks import (
+    build_corpus,
+    build_metainfo,
     compress_model,
     convert_metainfo,
     rebuild_curated_examples,
+    report,
+    train_model,
     validate_attributes,
     validate_calls,
 )
 from ops_platform.approval import ReleaseApproval
 from ops_platform.defaults import FASTNODE_BUNDLE, TRAINING_POOL
-from ops_platform.op_task import OpTask, op_task
+from ops_platform.end_of_run import end_of_run
+from ops_platform.op_task import Task, op_task, result_of
 
 SERVER_LIMIT = timedelta(minutes=10)
 DATADEPS_LIMIT = timedelta(hours=2)
 
-_BODY = """
-Top-1 recall and the other figures of the release gate:
 
-{% for name, value in (ti.xcom_pull(task_ids="check_release") or {}).items() %}
-* {{ name }}: {{ value }}
-{% endfor %}
+def corpus_step(request: Any) -> Task:
+    """The code to learn from.
 
-It will be uploaded to `{{ ti.xcom_pull(task_ids="resolve_request")["destination"] }}`. The report is in
-`{{ ti.xcom_pull(task_ids="resolve_request")["work_dir"] }}/out/reports`.
-"""
+    Args:
+        request: The plan, as XCom.
+    """
+    return op_task(
+        build_corpus,
+        run_dir=request["run_dir"],
+        corpus_dir=request["corpus_dir"],
+        sources=request["sources"],
+        max_files=request["max_files"],
+        num_workers=request["num_workers"],
+    )
 
 
-def server_steps(request: Any, after: Any) -> tuple[OpTask, OpTask, Any]:
+def metainfo_step(request: Any, server: Any) -> Task:
+    """Distributions and indexes of that code.
+
+    Args:
+        request: The plan, as XCom.
+        server: The graph data server's URL, as XCom.
+    """
+    return op_task(
+        build_metainfo,
+        run_dir=request["run_dir"],
+        work_dir=request["work_dir"],
+        corpus_dir=request["corpus_dir"],
+        packages_file=request["packages_file"],
+        server=server,
+    )
+
+
+def train_step(request: Any, server: Any, **source: Any) -> Task:
+    """The training of a new model.
+
+    Args:
+        request: The plan, as XCom.
+        server: The graph data server's URL, as XCom.
+        **source: Where the samples come from, when it is not the server: further arguments of `train_model`.
+    """
+    return op_task(
+        train_model,
+        run_dir=request["run_dir"],
+        work_dir=request["work_dir"],
+        corpus_dir=request["corpus_dir"],
+        server=server,
+        config_file=request["config_file"],
+        model_name=request["model_name"],
+        steps=request["steps"],
+        overrides=request["overrides"],
+        pool=TRAINING_POOL,
+        pod=request["pod"],
+        **source,
+    )
+
+
+def server_steps(request: Any, after: Any) -> tuple[Task, Task, Any]:
     """The graph data server of a run.
 
     Args:
@@ -64,15 +118,16 @@ def server_steps(request: Any, after: Any) -> tuple[OpTask, OpTask, Any]:
     )
     after >> start
     stop.as_teardown(setups=start)
-    return start, stop, _result(start)["url"]
+    return start, stop, result_of(start)["url"]
 
 
-def release_steps(request: Any, trained: OpTask) -> None:
+def release_steps(request: Any, trained: Task, stopped: Task) -> None:
     """Everything from a trained model to a product that has it.
 
     Args:
         request: The plan, as XCom.
         trained: The task that trains the model.
+        stopped: The task that stops what the training needed.
     """
     run_dir, work_dir, corpus_dir = request["run_dir"], request["work_dir"], request["corpus_dir"]
     compressed = op_task(
@@ -81,6 +136,7 @@ def release_steps(request: Any, trained: OpTask) -> None:
         work_dir=work_dir,
         config_file=request["config_file"],
         max_epochs=request["codebook_max_epochs"],
+        overrides=request["overrides"],
         pool=TRAINING_POOL,
     )
     converted = op_task(convert_metainfo, run_dir=run_dir, work_dir=work_dir)
@@ -102,6 +158,7 @@ def release_steps(request: Any, trained: OpTask) -> None:
         check_release,
         run_dir=run_dir,
         work_dir=work_dir,
+        destination=request["destination"],
         checkout_dir=request["checkout_dir"],
         corpus_dir=corpus_dir,
         packages_file=request["packages_file"],
@@ -109,6 +166,9 @@ def release_steps(request: Any, trained: OpTask) -> None:
         min_margin_over_popularity=request["min_margin_over_popularity"],
         min_situations=request["min_situations"],
         min_answered_share=request["min_answered_share"],
+        confidence=request["confidence"],
+        num_resamples=request["num_resamples"],
+        seed=request["comparison_seed"],
         object_store=True,
     )
     trained >> [compressed, converted]
@@ -116,19 +176,16 @@ def release_steps(request: Any, trained: OpTask) -> None:
         [compressed, converted] >> validated
     attributes >> curated
     [curated, calls] >> checked
-    chain(checked, *_publish(request))
+    published = _publish(request)
+    chain(checked, *published)
+    end_of_run(report, after=[stopped, curated, calls, published[-1]])
 
 
 def _publish(request: Any) -> tuple[Any, ...]:
-    """Approval, upload, pin, datadeps, in this order."""
+    """Approval, upload, release, pin, datadeps, in this order."""
     run_dir, checkout_dir = request["run_dir"], request["checkout_dir"]
-    approved = ReleaseApproval(
-        task_id="approve_release",
-        subject="Release {{ ti.xcom_pull(task_ids='resolve_request')['model_name'] }}?",
-        body=_BODY,
-        is_required=request["require_approval"],
-        hours=request["approval_hours"],
-        retries=2,
+    approved = ReleaseApproval.of_run(
+        "{{ ti.xcom_pull(task_ids='resolve_request')['model_name'] }}", "attributes.html", request
     )
     uploaded = op_task(
         upload_model,
@@ -140,13 +197,22 @@ def _publish(request: Any) -> tuple[Any, ...]:
         outlets=[FASTNODE_BUNDLE],
         asset_extra={"work_dir": request["work_dir"]},
     )
+    released = op_task(
+        release_model,
+        run_dir=run_dir,
+        work_dir=request["work_dir"],
+        destination=request["destination"],
+        model_uri=result_of(uploaded)["model_uri"],
+        only_if=request["release"],
+        object_store=True,
+    )
     pinned = op_task(
         pin_model,
         run_dir=run_dir,
         work_dir=request["work_dir"],
         checkout_dir=checkout_dir,
         packages_file=request["packages_file"],
-        model_path=_result(uploaded)["serve_uri"],
+        model_path=result_of(uploaded)["serve_uri"],
         only_if=request["pin"],
         object_store=True,
     )
@@ -157,8 +223,4 @@ def _publish(request: Any) -> tuple[Any, ...]:
         object_store=True,
         execution_timeout=DATADEPS_LIMIT,
     )
-    return approved, uploaded, pinned, packed
-
-
-def _result(task: OpTask) -> Any:
-    return task.output  # an XCom, of which a key may be taken; the SDK's types do not say so
+    return approved, uploaded, released, pinned, packed

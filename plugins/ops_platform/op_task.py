@@ -5,31 +5,36 @@ and the task runs the command of the same name as a child process of the worker:
 
     python -m gematria_ops train-model --run-dir=... --dataset-dir=... --result-file=<run>/results/train_model.json
 
-The child's output becomes the task's log, line by line; the result file becomes the task's XCom value.
+The child's output becomes the task's log, line by line; the result file becomes the task's XCom value. With
+OPS_MODE=pod the same command of some tasks runs in a pod of Kubernetes instead (`pods.py`).
 """
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from ops_common.errors import OpsError
 from ops_platform import child_guard, settings
 from ops_platform.command_line import check_arguments, command_name, command_options, is_true
 from ops_platform.object_store_connection import object_store_environment
+from ops_platform.task_logs import line_of_log, log_environment
+from ops_platform.task_outcome import FaultPolicy, failure, log_level, read_result
 
-NOT_RETRIED = {2: "usage", 3: "configuration", 4: "data", 6: "release gate"}
-"""Exit statuses of faults that stay the same however often one tries."""
+if TYPE_CHECKING:
+    from ops_platform.pods import PodTask
+
+Task: TypeAlias = "OpTask | PodTask"
+"""A task made by `op_task`, wherever its command runs."""
 
 _LINE_LIMIT = 16_384  # bytes of one log line; a longer line is cut into several
 _NUM_LAST_LINES = 12  # of the child's output, kept for the error message
@@ -71,27 +76,34 @@ class OpTask(BaseOperator):
         self.object_store = object_store
         self.asset_extra = dict(asset_extra or {})
         self.only_if = only_if
+        self.files_name = self.task_id
+        """Names the files of the task in `results/`."""
         self._guard: subprocess.Popen[bytes] | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the command and return what it wrote into its result file."""
+        return self.run_command(context)
+
+    def run_command(self, context: Context) -> dict[str, Any]:
+        """As `execute`, which Airflow lets nobody but its task runner call; for operators that do something before."""
         if not is_true(self.only_if):
             raise AirflowSkipException(f"{self.task_id} was not asked for")
         try:
             config = settings.load()
             options = command_options(self.function, self.arguments)
-            environment = settings.child_environment(
-                config, object_store_environment(config.s3_connection_id) if self.object_store else {}
-            )
+            store = object_store_environment(config.s3_connection_id) if self.object_store else {}
+            environment = settings.child_environment(config, {**store, **log_environment(config, context)})
         except OpsError as error:
             raise AirflowFailException(str(error)) from None
         results = Path(str(self.run_dir)) / "results"
         results.mkdir(parents=True, exist_ok=True)
-        result_path = results / f"{self.task_id}.json"
+        result_path = results / f"{self.files_name}.json"
         result_path.unlink(missing_ok=True)  # an earlier attempt's answer is not this attempt's answer
         command = [config.python, "-m", self.library, command_name(self.function), *options]
         self._run([*command, f"--result-file={result_path}"], results, config, environment)
-        result = self._read_result(result_path)
+        result = read_result(self.task_id, result_path)
+        for name, value in result.items():
+            self.log.info("result: %s = %s", name, value)
         self._describe_assets(context)
         return result
 
@@ -103,7 +115,7 @@ class OpTask(BaseOperator):
     def _run(
         self, command: list[str], results: Path, config: settings.Settings, environment: Mapping[str, str]
     ) -> None:
-        lock, grace = results / f".{self.task_id}.guard", f"{config.stop_grace_seconds:g}"
+        lock, grace = results / f".{self.files_name}.guard", f"{config.stop_grace_seconds:g}"
         guarded = [sys.executable, "-I", child_guard.__file__, f"--lock={lock}", f"--grace={grace}", "--", *command]
         self.log.info("command: %s", " ".join(command))
         last_lines: deque[str] = deque(maxlen=_NUM_LAST_LINES)
@@ -117,21 +129,21 @@ class OpTask(BaseOperator):
             start_new_session=True,
         )
         try:
-            self._stream(self._guard, last_lines)
+            self._stream(self._guard, last_lines, environment)
             status = self._guard.wait()
         finally:
             self._end_guard(self._guard, config.stop_grace_seconds)
         if status != 0:
-            raise _failure(self.task_id, status, last_lines)
+            raise failure(self.task_id, status, last_lines)
 
-    def _stream(self, guard: subprocess.Popen[bytes], last_lines: deque[str]) -> None:
+    def _stream(self, guard: subprocess.Popen[bytes], last_lines: deque[str], environment: Mapping[str, str]) -> None:
         assert guard.stdout is not None  # it was started with a pipe
         while raw := guard.stdout.readline(_LINE_LIMIT):
             for part in raw.decode("utf-8", errors="replace").replace("\r", "\n").splitlines():
-                line = part.rstrip()
-                if line:
+                if part.strip():
+                    line = line_of_log(part.rstrip(), environment)
                     last_lines.append(line)
-                    self.log.log(_level(line), "%s", line)
+                    self.log.log(log_level(line), "%s", line)
 
     def _end_guard(self, guard: subprocess.Popen[bytes], grace_seconds: float) -> None:
         """Leave no process behind when the log loop was left early (a time limit, an error in here)."""
@@ -145,17 +157,6 @@ class OpTask(BaseOperator):
         for pipe in (guard.stdin, guard.stdout):
             if pipe is not None:
                 pipe.close()
-
-    def _read_result(self, path: Path) -> dict[str, Any]:
-        try:
-            result = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise AirflowException(f"{self.task_id} ended well but left no result in {path}: {error}") from None
-        if not isinstance(result, dict):
-            raise AirflowException(f"{self.task_id} left {type(result).__name__} in {path}, expected an object")
-        for name, value in result.items():
-            self.log.info("result: %s = %s", name, value)
-        return result
 
     def _describe_assets(self, context: Context) -> None:
         for outlet in self.outlets:
@@ -173,9 +174,11 @@ def op_task(
     pool: str | None = None,
     execution_timeout: timedelta | None = None,
     only_if: Any = True,
+    pod: Any = None,
+    trigger_rule: str | None = None,
     **arguments: Any,
-) -> OpTask:
-    """A task that runs the command of a task function.
+) -> Task:
+    """A task that runs the command of a task function, as a child process or, where the deployment says so, in a pod.
 
     Args:
         function: A task function of a library, e.g. `gematria_ops.tasks.train_model`.
@@ -187,6 +190,8 @@ def op_task(
         pool: Airflow pool that limits how many such tasks run at once.
         execution_timeout: Longest time the task may take.
         only_if: Skip the task unless this is true; templates and XComs are allowed.
+        pod: What this run asks of the task's pod (`ops_common.pod_request`), an XCom; for no child process.
+        trigger_rule: When the task runs, of Airflow's rules; by default when all before it have succeeded.
         **arguments: The function's own arguments; templates and XComs are allowed.
 
     Returns:
@@ -196,40 +201,48 @@ def op_task(
         ConfigError: An argument does not fit the function's signature, or the deployment's settings are wrong.
     """
     config = settings.load()
+    values = complete_arguments(function, run_dir, arguments)
+    common: dict[str, Any] = {
+        **shared_fields(function, config),
+        "run_dir": run_dir,
+        "object_store": object_store,
+        "asset_extra": asset_extra,
+        "only_if": only_if,
+        "outlets": list(outlets),
+        "execution_timeout": execution_timeout,
+        "multiple_outputs": True,  # so that `output["url"]` of a task can be another one's argument
+        **({"pool": pool} if pool else {}),
+        **({"trigger_rule": trigger_rule} if trigger_rule else {}),
+    }
+    if config.mode == "pod" and function.__name__ in config.pods.tasks:
+        from ops_platform.pods import PodTask  # loading a client of Kubernetes takes seconds at every parse
+
+        return PodTask(task_arguments=values, pod_request=pod, **common)
+    return OpTask(arguments=values, **common)
+
+
+def shared_fields(function: Callable[..., Any], config: settings.Settings) -> dict[str, Any]:
+    """What every task of a task function is made with, wherever and however often it runs."""
+    policy = FaultPolicy(retries=config.retries, service_retries=config.service_retries)
+    return {
+        "task_id": function.__name__,
+        "doc_md": function.__doc__,
+        "library": function.__module__.partition(".")[0],
+        "function": function,
+        "retries": policy.most_retries,
+        "retry_policy": policy,
+        "retry_delay": timedelta(seconds=config.retry_delay_seconds),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=15),
+    }
+
+
+def complete_arguments(function: Callable[..., Any], run_dir: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The function's arguments, checked, with the run's folder when it takes it."""
     takes_run_dir = "run_dir" in check_arguments(function, {**arguments, "run_dir": run_dir}, optional=("run_dir",))
-    optional: dict[str, Any] = {"pool": pool} if pool else {}
-    return OpTask(
-        task_id=function.__name__,
-        doc_md=function.__doc__,
-        library=function.__module__.partition(".")[0],
-        function=function,
-        arguments={**arguments, "run_dir": run_dir} if takes_run_dir else arguments,
-        run_dir=run_dir,
-        object_store=object_store,
-        asset_extra=asset_extra,
-        only_if=only_if,
-        outlets=list(outlets),
-        execution_timeout=execution_timeout,
-        retries=config.retries,
-        retry_delay=timedelta(seconds=config.retry_delay_seconds),
-        retry_exponential_backoff=2.0,
-        max_retry_delay=timedelta(minutes=15),
-        multiple_outputs=True,  # so that `output["url"]` of a task can be another one's argument
-        **optional,
-    )
+    return {**arguments, **({"run_dir": run_dir} if takes_run_dir else {})}
 
 
-def _failure(task: str, status: int, last_lines: Collection[str]) -> AirflowException:
-    output = "\n".join(f"  {line}" for line in last_lines) or "  (no output)"
-    if status in NOT_RETRIED:
-        return AirflowFailException(f"{task} ended with status {status} ({NOT_RETRIED[status]} error):\n{output}")
-    reason = f"killed by signal {status - 128}" if status > 128 and status != 130 else f"ended with status {status}"
-    return AirflowException(f"{task} {reason}; it can be retried. Its last lines:\n{output}")
-
-
-def _level(line: str) -> int:
-    """The log level of a line of the command's output, by how it starts."""
-    start = line[:9].lower()
-    if start.startswith(("error", "critical")):
-        return 40
-    return 30 if start.startswith("warning") else 20
+def result_of(task: Task) -> Any:
+    """What a task returns, as an XCom of which a key may be taken; the SDK's types do not say so."""
+    return task.output

@@ -1,6 +1,7 @@
 """The reports of runs as pages of the Airflow web server, for people who are logged in and may see the DAG.
 
     /ops/runs/<dag id>/<run id>/reports/evaluation.html
+    /ops/runs, /ops/trend, /ops/compare, /ops/lineage     (run_pages/routes.py)
     /ops/examples/                                        (example_pages.py)
 
 Airflow mounts the application of a plugin without any login, so the check is made here, for every route at once.
@@ -9,7 +10,6 @@ Airflow mounts the application of a plugin without any login, so the check is ma
 from __future__ import annotations
 
 import html
-import json
 import mimetypes
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fastnode_ops.pipeline_dir import PipelineDir
+from ops_common.run_facts import work_dir_of
 from ops_platform import settings
 from ops_platform.run_folders import STANDALONE_DAG, run_dir
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 URL_PREFIX = "/ops"
 EXAMPLES_PATH = "/examples"
-EVALUATION_PAGE, VALIDATION_PAGE = "evaluation.html", "attributes.html"
+RUNS_PATH, TREND_PATH, LINEAGE_PATH = "/runs", "/trend", "/lineage"
+EVALUATION_PAGE, VALIDATION_PAGE, RUN_PAGE = "evaluation.html", "attributes.html", "run.html"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -64,8 +66,13 @@ def _build_app() -> FastAPI:
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
     from airflow.api_fastapi.core_api.security import get_user, requires_access_dag
     from fastapi import Depends, FastAPI, HTTPException
+    from fastapi.exceptions import RequestValidationError
 
     from ops_platform.example_pages import add_example_pages
+    from ops_platform.metrics.page import add_metrics_page
+    from ops_platform.run_pages.airflow_runs import ask_airflow
+    from ops_platform.run_pages.readable import readable_dags
+    from ops_platform.run_pages.routes import add_run_pages
 
     app = FastAPI(dependencies=[Depends(get_user)], openapi_url=None, docs_url=None, redoc_url=None)
     may_see_runs = Depends(requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN))
@@ -76,7 +83,10 @@ def _build_app() -> FastAPI:
         requires_access_dag(method="GET", access_entity=DagAccessEntity.RUN, param_dag_id=STANDALONE_DAG)
     )
     add_example_pages(app, EXAMPLES_PATH, [may_see_training])
+    add_run_pages(app, readable_dags, ask_airflow)
+    add_metrics_page(app)
     app.add_exception_handler(HTTPException, _answer_error)
+    app.add_exception_handler(RequestValidationError, _answer_bad_address)
     return app
 
 
@@ -97,17 +107,8 @@ def _find_report(folder: Path, file: str) -> Path | None:
     if not _FILE_NAME.fullmatch(file):
         return None
     names = (file, VALIDATION_PAGE) if file == EVALUATION_PAGE else (file,)
-    places = (folder / "reports", PipelineDir(_work_dir(folder)).reports)
+    places = (folder / "reports", PipelineDir(work_dir_of(folder)).reports)
     return next((place / name for name in names for place in places if (place / name).is_file()), None)
-
-
-def _work_dir(folder: Path) -> Path:
-    """Where a run's model stands: its own folder, or that of the run which it continues."""
-    try:
-        planned = Path(json.loads((folder / "results/resolve_request.record.json").read_bytes())["result"]["work_dir"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return folder
-    return planned if planned.parent == folder.parent.parent / STANDALONE_DAG else folder
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
@@ -121,6 +122,13 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     if wants_page:
         return _page(status, str(getattr(error, "detail", error)))
     return JSONResponse({"detail": getattr(error, "detail", str(error))}, status_code=status)
+
+
+async def _answer_bad_address(_request: Request, error: Exception) -> Response:
+    """An address with a parameter that cannot be; says which."""
+    errors: Any = getattr(error, "errors", list)()
+    told = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in errors)
+    return _page(422, f"This address cannot be understood: {told}.")
 
 
 def _page(status: int, text: str) -> Response:

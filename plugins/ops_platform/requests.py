@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,11 +11,17 @@ from airflow.sdk import Asset, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from pydantic import BaseModel
 
-from gematria_ops.requests import NoDatasetYet, Plan, plan_import, plan_prediction, plan_training
+from gematria_ops.prediction_requests import plan_prediction
+from gematria_ops.requests import NoDatasetYet, Plan, plan_import, plan_training
+from gematria_ops.sweep_request import plan_sweep
+from ops_common import run_record
 from ops_common.errors import OpsError
 from ops_common.rundir import RunDir
 from ops_platform import settings
 from ops_platform.run_folders import run_dir, safe_name
+
+RESOLVING: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(seconds=10)}
+"""A wrong request is never tried again, whatever this says; a worker that died, or found its server too busy, is."""
 
 TRAIN_DAG = "gematria_train"
 """The workflow whose runs upload models."""
@@ -57,7 +64,7 @@ def _flatten(described: Mapping[str, Any]) -> dict[str, Any]:
     return keywords
 
 
-@task(task_id="resolve_request", retries=0, multiple_outputs=True)
+@task(task_id="resolve_request", multiple_outputs=True, **RESOLVING)
 def resolve_import() -> Plan:
     """Check what was asked for, and say where the data set goes."""
     context = get_current_context()
@@ -71,7 +78,7 @@ def resolve_import() -> Plan:
     return resolve_once(context, dict(context["params"]), plan)
 
 
-@task(task_id="resolve_request", retries=0, multiple_outputs=True)
+@task(task_id="resolve_request", multiple_outputs=True, **RESOLVING)
 def resolve_training(dataset: Asset) -> Plan:
     """Check what was asked for, choose the data set, and say where the run's files go.
 
@@ -81,7 +88,9 @@ def resolve_training(dataset: Asset) -> Plan:
         dataset: The asset whose events start the workflow.
     """
     context = get_current_context()
-    values = {**context["params"], **_from_event(context, dataset)}
+    extra = newest_event(context, dataset)
+    chosen = {"dataset": extra["dataset_dir"]} if extra.get("dataset_dir") else {}
+    values = {**context["params"], **chosen, **(extra.get("train_conf") or {})}
 
     def plan(asked: Mapping[str, Any], folder: Path) -> Plan:
         config = settings.load()
@@ -96,7 +105,7 @@ def resolve_training(dataset: Asset) -> Plan:
     return resolve_once(context, values, plan)
 
 
-@task(task_id="resolve_request", retries=0, multiple_outputs=True)
+@task(task_id="resolve_request", multiple_outputs=True, **RESOLVING)
 def resolve_prediction() -> Plan:
     """Check what was asked for, and choose the model."""
     context = get_current_context()
@@ -113,6 +122,18 @@ def resolve_prediction() -> Plan:
             run_dir=folder,
             destination=config.destination,
         )
+
+    return resolve_once(context, dict(context["params"]), plan)
+
+
+@task(task_id="resolve_request", multiple_outputs=True, **RESOLVING)
+def resolve_sweep() -> Plan:
+    """Check what was asked for, and every configuration that follows from it."""
+    context = get_current_context()
+
+    def plan(values: Mapping[str, Any], folder: Path) -> Plan:
+        config = settings.load()
+        return plan_sweep(values, project_root=config.project_root, data_root=config.data_root, run_dir=folder)
 
     return resolve_once(context, dict(context["params"]), plan)
 
@@ -146,6 +167,7 @@ def resolve_once(
         if planned is None:
             planned = plan(values, run.path)
             run.save_result("resolve_request", values, planned)
+            run_record.begin(run.path, dag_id=dag_run.dag_id, run_id=dag_run.run_id, conf=values)
         return planned
     except OpsError as error:
         if isinstance(error, nothing_yet) and dag_run.run_type != "manual":
@@ -153,11 +175,12 @@ def resolve_once(
         raise AirflowFailException(str(error)) from None
 
 
-def _from_event(context: Mapping[str, Any], dataset: Asset) -> dict[str, Any]:
-    """What the newest asset event that started this run says about data set and settings; empty without one."""
-    events = (context.get("triggering_asset_events") or {}).get(dataset, ())
-    if not events:
-        return {}
-    extra = max(events, key=lambda event: event.timestamp).extra or {}
-    chosen = {"dataset": extra["dataset_dir"]} if extra.get("dataset_dir") else {}
-    return {**chosen, **(extra.get("train_conf") or {})}
+def newest_event(context: Mapping[str, Any], asset: Asset) -> dict[str, Any]:
+    """What the newest event of an asset says that started this run; empty when none did.
+
+    Args:
+        context: The task's context.
+        asset: The asset.
+    """
+    events = (context.get("triggering_asset_events") or {}).get(asset, ())
+    return dict(max(events, key=lambda event: event.timestamp).extra or {}) if events else {}

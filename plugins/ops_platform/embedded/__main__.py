@@ -14,12 +14,13 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from ops_common.config import read_values
 from ops_common.errors import Interrupted, OpsError, ServiceError, UsageError
 from ops_platform.embedded import layout as places
 from ops_platform.embedded import lifecycle
 from ops_platform.embedded.layout import Layout
 
-USAGE = "usage: python -m ops_platform.embedded up | run [REQUEST.json] | stop | status | airflow ..."
+USAGE = "usage: python -m ops_platform.embedded up | run [REQUEST] | stop | status | airflow ..."
 
 
 def main(arguments: list[str]) -> int:
@@ -80,12 +81,12 @@ def _up(layout: Layout, console: Console) -> int:
 
 def _run(layout: Layout, console: Console, request_path: Path | None = None) -> int:
     from ops_platform.embedded.completion_run import SAMPLE_REQUEST as COMPLETION_REQUEST
-    from ops_platform.embedded.main_run import SAMPLE_REQUEST, read_request, run_main_job
+    from ops_platform.embedded.main_run import SAMPLE_REQUEST, run_main_job
 
     say = _say(console)
     root = layout.config.project_root
-    conf = read_request(request_path or root / SAMPLE_REQUEST)
-    completion_conf = None if request_path else read_request(root / COMPLETION_REQUEST)
+    conf = read_values(request_path or root / SAMPLE_REQUEST)
+    completion_conf = None if request_path else read_values(root / COMPLETION_REQUEST)
     instance = lifecycle.up(layout, say)
     try:
         return run_main_job(layout, instance, conf, console, say, completion_conf)

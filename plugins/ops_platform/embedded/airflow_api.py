@@ -60,17 +60,32 @@ class AirflowApi:
         return {str(error["filename"]): str(error["stack_trace"]) for error in found}
 
     def make_pool(self, name: str, slots: int, description: str) -> None:
-        """Make a pool; one that is there already is left as it is."""
-        pool = {"name": name, "slots": slots, "description": description}
-        self._request("POST", "/api/v2/pools", json=pool, allowed=(409,))
+        """Make a pool; of one that is there already the slots are left as they are.
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None) -> str:
+        A task that was deferred, because its pod is watched by the triggerer, keeps its slot.
+        """
+        pool = {"name": name, "slots": slots, "description": description, "include_deferred": True}
+        if self._request("POST", "/api/v2/pools", json=pool, allowed=(409,)).status_code == 409:
+            path = f"/api/v2/pools/{quote(name, safe='')}"
+            # The API wants the whole pool in the body, and changes what the mask says.
+            whole = {"pool": name, "slots": slots, "include_deferred": True}
+            self._request("PATCH", path, params={"update_mask": "include_deferred"}, json=whole)
+
+    def make_connection(self, connection_id: str, conn_type: str, host: str, password: str = "") -> None:
+        """Make a connection; one that is there already is left as it is."""
+        fields = {"connection_id": connection_id, "conn_type": conn_type, "host": host, "password": password}
+        self._request("POST", "/api/v2/connections", json=fields, allowed=(409,))
+
+    def trigger(
+        self, dag_id: str, conf: Mapping[str, Any], run_id: str | None = None, logical_date: str | None = None
+    ) -> str:
         """Start a run.
 
         Args:
             dag_id: The DAG.
             conf: Values for its params.
             run_id: Id for the run; Airflow makes one up otherwise.
+            logical_date: The time that the run is about (ISO 8601), if it is about one.
 
         Returns:
             The run's id.
@@ -78,7 +93,7 @@ class AirflowApi:
         Raises:
             ConfigError: The conf does not fit the DAG's params; the message says which and why.
         """
-        body = {"logical_date": None, "conf": dict(conf), **({"dag_run_id": run_id} if run_id else {})}
+        body = {"logical_date": logical_date, "conf": dict(conf), **({"dag_run_id": run_id} if run_id else {})}
         answer = self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body, allowed=(400,))
         if answer.status_code == 400:
             raise ConfigError(f"{dag_id} refused its conf: {_detail(answer)}")
@@ -148,7 +163,9 @@ class AirflowApi:
                 return self._client.request(method, path, headers=bearer, **kwargs)
             except (httpx.HTTPError, ValueError, KeyError) as error:
                 if not left:
-                    raise ServiceError(f"Airflow at {self.url} did not answer {method} {path}: {error}") from None
+                    raise ServiceError(
+                        f"Airflow at {self.url} did not answer {method} {path}: {error}", "make status, or make up"
+                    ) from None
                 time.sleep(0.5)
         raise AssertionError("unreachable: the last try returns or raises")
 

@@ -19,6 +19,8 @@ from ops_platform import s3_server, settings
 from ops_platform.embedded.ports import choose_port
 
 USER, PASSWORD = "admin", "admin"
+PARALLELISM = "3"
+"""Worker processes of LocalExecutor; the default forks 32 idle ones."""
 HOST = "127.0.0.1"  # the fixed login is safe only as long as nobody else can reach the page
 
 
@@ -132,10 +134,12 @@ def service_environment(layout: Layout, ports: Mapping[str, int]) -> dict[str, s
         "CORE__LOAD_EXAMPLES": "False",
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__EXECUTOR": "LocalExecutor",
-        "CORE__PARALLELISM": "3",  # the default of 32 forks 32 idle workers
+        "CORE__PARALLELISM": PARALLELISM,
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(layout.airflow_home / "passwords.json"),
+        # trainings beside it may leave the API server little of the processors; seconds, the default is 5
+        "WORKERS__EXECUTION_API_TIMEOUT": "60",
         "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{layout.airflow_home / 'airflow.db'}",
         "DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "API__HOST": HOST,
@@ -154,6 +158,7 @@ def service_environment(layout: Layout, ports: Mapping[str, int]) -> dict[str, s
     inherited = settings.inherited_environment()
     return {
         **inherited,
+        **_telemetry(config),
         **{f"AIRFLOW__{name}": value for name, value in airflow.items()},
         "AIRFLOW_HOME": str(layout.airflow_home),
         f"AIRFLOW_CONN_{config.s3_connection_id.upper()}": json.dumps(connection),
@@ -161,6 +166,19 @@ def service_environment(layout: Layout, ports: Mapping[str, int]) -> dict[str, s
         "PYTHONUNBUFFERED": "1",
         "SPT_NOENV": "1",  # Airflow's process titles shall not overwrite the environment, by which we find processes
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)]),
+    }
+
+
+def _telemetry(config: settings.Settings) -> dict[str, str]:
+    """What opens the page of metrics to a scraper, and sends Airflow's own metrics to a collector, where asked for."""
+    token = {"OPS_METRICS_TOKEN": config.metrics_token} if config.metrics_token else {}
+    if not config.otlp_endpoint:
+        return token
+    return {
+        **token,
+        "AIRFLOW__METRICS__OTEL_ON": "True",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": config.otlp_endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     }
 
 

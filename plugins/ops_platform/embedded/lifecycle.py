@@ -36,7 +36,19 @@ from ops_platform.settings import TRAINING_POOL
 
 AIRFLOW_SERVICES = ("api-server", "dag-processor", "scheduler", "triggerer")
 NEEDED = {"metadatabase", "scheduler", "dag_processor"}  # the triggerer serves deferred tasks only: not waited for
-DAGS = ("gematria_import", "gematria_train", "gematria_predict", "pythonexpr_standalone", "pythonexpr_continue")
+DAGS = (
+    "gematria_import",
+    "gematria_train",
+    "gematria_predict",
+    "gematria_sweep",
+    "pythonexpr_import",
+    "pythonexpr_standalone",
+    "pythonexpr_continue",
+    "pythonexpr_distributed",
+    "ops_clean_up",
+    "pythonexpr_sweep",
+    "release_rollback",
+)
 START_LIMIT_SECONDS = 240.0
 _STOP_SECONDS = 20.0
 _API_STOP_SECONDS = 4.0
@@ -151,6 +163,9 @@ def _start_all(layout: Layout, instance: Instance, say: Say) -> None:
     api.make_pool(TRAINING_POOL, 1, "one training at a time")
     for name in AIRFLOW_SERVICES[1:]:
         _start_airflow(layout, instance, name, environment)
+    if layout.config.otlp_endpoint:
+        export = [sys.executable, "-m", "ops_platform.metrics.export"]
+        _start(layout, instance, "metrics", export, environment)
     _wait(layout, instance, "the DAGs are known", lambda: _are_dags_known(api))
     _wait(layout, instance, "Airflow is healthy", lambda: is_healthy(instance))
     say(f"Airflow is up after {time.monotonic() - started:.0f} s: {api.url}")
@@ -165,7 +180,10 @@ def _are_dags_known(api: AirflowApi) -> bool:
     errors = api.import_errors()
     if errors:
         name, trace = next(iter(errors.items()))
-        raise ServiceError(f"the DAG file {name} cannot be loaded: {trace.strip().splitlines()[-1]}")
+        raise ServiceError(
+            f"the DAG file {name} cannot be loaded: {trace.strip().splitlines()[-1]}",
+            "mend the file, or remove it; `make doctor` says whether a package is missing",
+        )
     return all(api.has_dag(dag_id) for dag_id in DAGS)
 
 
@@ -210,7 +228,8 @@ def _wait(layout: Layout, instance: Instance, what: str, is_true: Callable[[], b
             if not service.is_running():
                 log_path = layout.logs_dir / f"{service.name}.log"
                 raise ServiceError(
-                    f"{service.name} has ended while starting; the end of {log_path}:\n{last_lines(log_path)}"
+                    f"{service.name} has ended while starting; the end of {log_path}:\n{last_lines(log_path)}",
+                    "`make stop`, then `make doctor`: a port, the disk, memory or a package",
                 )
         if time.monotonic() > end:
             raise ServiceError(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +12,7 @@ from rich.table import Table
 
 from fastnode_ops.pipeline_dir import PipelineDir
 from gematria_ops.inference.evaluation_report import EvaluationReport, read_report_json
-from ops_common.errors import ConfigError, ServiceError
+from ops_common.errors import ServiceError
 from ops_common.rundir import RunDir
 from ops_platform.embedded import layout as places
 from ops_platform.embedded.airflow_api import AirflowApi
@@ -30,21 +28,6 @@ IMPORT, TRAIN = "gematria_import", "gematria_train"
 SAMPLE_REQUEST = "config/gematria/sample_request.json"
 _START_LIMIT_SECONDS = 90.0
 _NUM_LOG_LINES = 25
-
-
-def read_request(path: Path) -> dict[str, Any]:
-    """The conf of a run of gematria_import, from a file.
-
-    Raises:
-        ConfigError: The file cannot be read, or holds something else.
-    """
-    try:
-        conf = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the request {path} cannot be read: {error}") from None
-    if not isinstance(conf, dict):
-        raise ConfigError(f"the request {path} is not a JSON object", f"see {SAMPLE_REQUEST} for an example")
-    return conf
 
 
 def run_main_job(

@@ -134,4 +134,7 @@ def end_processes(find: Callable[[], list[psutil.Process]], grace_seconds: float
         processes = find()
         if not processes:
             return num_found
-    raise ServiceError(f"still running after SIGKILL: processes {', '.join(str(p.pid) for p in processes)}")
+    raise ServiceError(
+        f"still running after SIGKILL: processes {', '.join(str(p.pid) for p in processes)}",
+        "they hang in the system (a disk, a network file system): look with ps, then `make stop` again",
+    )
