@@ -1,10 +1,14 @@
-"""For all tests: an Airflow of their own, should one import it. Set before the first import of Airflow, hence here."""
+"""For all tests: an Airflow of their own, should one import it (set before its first import, hence here), a browser."""
 
 import atexit
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+import pytest
+
+from tests.browser import browser, keep  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).parents[1]
 _HOME = tempfile.mkdtemp(prefix="airflow-of-tests-")
@@ -21,3 +25,8 @@ os.environ.update(
     AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS="False",
     OPS_HOME=f"{_HOME}/ops",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`make screenshots` saves what the browser saw."""
+    parser.addoption("--save-screenshots", action="store_true", help="redo docs/screenshots")

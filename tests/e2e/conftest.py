@@ -1,54 +1,31 @@
-"""One embedded platform for all end-to-end tests, on ports of its own, stopped at the end whatever happened."""
+"""One embedded platform for the end-to-end tests, on ports of its own, stopped behind the last of them in any case."""
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from ops_platform.embedded import lifecycle
 
 from tests.e2e.embedded_platform import (
     NUM_BLOCKS,
-    ROOT,
     SAMPLES,
     SOURCES,
     TINY,
     Platform,
-    environment_of,
-    layout_of,
-    num_marked,
+    running_platform,
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`make screenshots` saves what the browser saw."""
-    parser.addoption("--save-screenshots", action="store_true", help="redo docs/screenshots")
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The platform, started by the command that people use."""
-    environment = environment_of(tmp_path_factory.mktemp("platform"))
-    layout = layout_of(environment)
-    command = [sys.executable, "-m", "ops_platform.embedded"]
-    started = subprocess.run([*command, "up"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-    try:
-        assert started.returncode == 0, started.stdout + started.stderr
-        instance = lifecycle.read_instance(layout)
-        assert instance is not None
-        yield Platform(layout, instance, environment)
-    finally:
-        left = lifecycle.read_instance(layout)
-        stopped = subprocess.run([*command, "stop"], env=environment, cwd=ROOT, capture_output=True, check=False)
-        assert stopped.returncode == 0
-        assert num_marked(left) == 0
+    """The platform of all tests that share one."""
+    with running_platform(tmp_path_factory.mktemp("platform")) as running:
+        yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def csv_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The first blocks of the samples, one file per microarchitecture."""
     folder = tmp_path_factory.mktemp("csv")
@@ -58,7 +35,7 @@ def csv_files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(folder / f"{name}.csv") for name in SOURCES]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tiny_training() -> dict[str, Any]:
     """A training of a few seconds whose result passes a generous gate."""
     return {
@@ -66,6 +43,7 @@ def tiny_training() -> dict[str, Any]:
         "training_steps": 30,
         "overrides": TINY,
         "max_mape_percent": 1000,
+        "max_mape_increase_points": 1000,
         "require_better_than_baselines": False,
     }
 
@@ -85,7 +63,7 @@ class MainJob:
         return found[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def main_job(
     platform: Platform, csv_files: list[str], tiny_training: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> MainJob:
@@ -98,7 +76,7 @@ def main_job(
     return MainJob("tiny", done.returncode, done.stdout + done.stderr)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dataset(main_job: MainJob) -> str:
     """The name of the data set of all tests."""
     return main_job.dataset

@@ -6,12 +6,17 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from ops_platform import settings
+import psutil
+from ops_platform import s3_server, settings
+from ops_platform.embedded import layout as places
 from ops_platform.embedded import lifecycle, services
 from ops_platform.embedded.airflow_api import FINAL_STATES, AirflowApi
 from ops_platform.embedded.layout import Layout
@@ -74,10 +79,60 @@ class Platform:
         """A task's log as one text."""
         return "\n".join(self.api.task_log(dag_id, run_id, task, attempt))
 
+    def commands(self, command: str) -> list[psutil.Process]:
+        """The processes that run a task function's command now."""
+        found = []
+        for process in services.find_marked(self.instance.id):
+            try:
+                arguments = process.cmdline()
+            except psutil.Error:
+                continue
+            if command in arguments and "child_guard.py" not in " ".join(arguments):
+                found.append(process)
+        return found
+
+    def kill_object_store(self) -> None:
+        """End its S3 server without any warning."""
+        store = next(service for service in self.instance.services if service.name == "s3")
+        psutil.Process(store.pid).kill()
+
+    def start_object_store(self) -> None:
+        """Start it again where it was; the platform's own stop ends it."""
+        access_key, secret_key = places.object_store_keys(self.layout)
+        environment = {services.MARK: self.instance.id}
+        with mock.patch.dict(os.environ, environment):
+            s3_server.start(
+                self.layout.s3_dir,
+                places.HOST,
+                self.instance.ports["s3"],
+                self.layout.logs_dir / "s3.log",
+                access_key=access_key,
+                secret_key=secret_key,
+            )
+
     def attempts(self, dag_id: str, run_id: str, task: str) -> int:
         """How often a task was tried."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id.replace('+', '%2B')}/taskInstances/{task}"
         return int(self.api.get(path).json()["try_number"])
+
+
+@contextmanager
+def running_platform(home: Path, **settings_: str) -> Iterator[Platform]:
+    """A platform of its own, started by the command that people use; nothing of it is left behind."""
+    environment = environment_of(home, **settings_)
+    layout = layout_of(environment)
+    command = [sys.executable, "-m", "ops_platform.embedded"]
+    started = subprocess.run([*command, "up"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        instance = lifecycle.read_instance(layout)
+        assert instance is not None
+        yield Platform(layout, instance, environment)
+    finally:
+        left = lifecycle.read_instance(layout)
+        stopped = subprocess.run([*command, "stop"], env=environment, cwd=ROOT, capture_output=True, check=False)
+        assert stopped.returncode == 0
+        assert num_marked(left) == 0
 
 
 def wait_until(check: Check, seconds: float, what: str) -> None:
@@ -88,15 +143,22 @@ def wait_until(check: Check, seconds: float, what: str) -> None:
         time.sleep(0.3)
 
 
+def half_a_day_from_now() -> str:
+    """A nightly time that tests do not live to see: at the deployment's own, the night's training would take the pool."""
+    then = datetime.now(UTC) + timedelta(hours=12)
+    return f"{then.minute} {then.hour} * * *"
+
+
 def environment_of(home: Path, **more: str) -> dict[str, str]:
     """An environment in which a platform stands in `home`, on ports that other platforms do not look at first."""
-    base = random.randrange(20000, 50000, 50)
+    base = random.randrange(12_000, 32_000, 50)  # below those that the system gives to clients
     ports = {variable: base + 10 * index for index, (variable, _) in enumerate(settings.PORT_VARIABLES.values())}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "OPS_", "AWS_"))}
     return {
         **inherited,
         "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}",
         "OPS_HOME": str(home),
+        "OPS_NIGHTLY_CRON": half_a_day_from_now(),
         "OPS_RETRY_DELAY_SECONDS": "2",
         "OPS_STOP_GRACE_SECONDS": "20",
         **{name: str(port) for name, port in ports.items()},

@@ -92,6 +92,21 @@ def test_continue_goes_on_and_the_curves_join(checkout: Path) -> None:
     assert steps(make(checkout, **rest)) == ["compress-model", "validate-attributes", "rebuild-curated-examples"]
 
 
+@pytest.mark.long
+def test_the_training_and_its_continuation_are_repeated_identically(checkout: Path, tmp_path: Path) -> None:
+    if not (checkout / "tmp/ckpt-8.index").exists():  # the tests before this one were not asked for
+        make(checkout)
+        make(checkout, "continue", STEPS="3")
+        make(checkout)
+    printed = make(checkout, "repeat", RUN=".", OPS_HOME=str(tmp_path))
+    assert "differ" not in printed.replace("first difference", ""), printed
+    (folder,) = (tmp_path / "repeats").iterdir()
+    compared = json.loads((folder / "comparison.json").read_text())["files"]
+    outcomes = {entry["name"]: entry["outcome"] for entry in compared}
+    for name in ("out/expr_model.weights.npz", "out/serve/expr_model.frozen.pb", "out/serve/metainfo-inference.json"):
+        assert outcomes[name] == "identical"
+
+
 def test_upload_goes_to_a_folder_of_the_time(checkout: Path, tmp_path: Path) -> None:
     assert steps(make(checkout, "upload", UPLOAD_ROOT=str(tmp_path))) == ["upload-model"]
     (uploaded,) = tmp_path.iterdir()

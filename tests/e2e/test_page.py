@@ -1,60 +1,25 @@
 """A run by a person in a browser: log in, fill in the form, trigger, watch it succeed, read the evaluation."""
 
-import io
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ops_platform.embedded.layout import PASSWORD, USER
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.embedded_platform import ROOT, TINY, Platform, wait_until
+from tests.browser import Keep, open_context
+from tests.e2e.embedded_platform import TINY, Platform, wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
-CHROMIUM = Path("/usr/bin/chromium")
-SCREENSHOTS = ROOT / "docs/screenshots"
 DAG = "gematria_train"
-PATIENCE_MS = 60_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("chromium is not installed and could not be: apt-get install chromium")
-    with sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to sandbox for root
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--disable-gpu", "--disable-dev-shm-usage", *sandbox]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1200, "height": 800}, color_scheme="light")
-    context.set_default_timeout(PATIENCE_MS)
+    context = open_context(browser, 1200, 800)
     yield context.new_page()
     context.close()
-
-
-@pytest.fixture
-def keep(request: pytest.FixtureRequest) -> Any:
-    """Saves what the page shows as docs/screenshots/<name>.png, when asked to."""
-
-    def save(page: Page, name: str) -> None:
-        if not request.config.getoption("--save-screenshots"):
-            return
-        from PIL import Image
-
-        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        picture = Image.open(io.BytesIO(page.screenshot(animations="disabled")))
-        picture.convert("RGB").quantize(64).save(SCREENSHOTS / f"{name}.png", optimize=True)
-
-    return save
 
 
 def log_in(page: Page) -> None:
@@ -68,7 +33,7 @@ def newest_run(platform: Platform) -> dict[str, Any] | None:
     return answer[0] if answer else None
 
 
-def test_a_run_by_the_page(platform: Platform, dataset: str, page: Page, keep: Any) -> None:
+def test_a_run_by_the_page(platform: Platform, dataset: str, page: Page, keep: Keep) -> None:
     before = newest_run(platform)
     page.goto(f"{platform.api.url}/dags/{DAG}")
     log_in(page)
@@ -108,7 +73,7 @@ def fill_form(form: Any, dataset: str) -> None:
     form.locator("[name=element_training_steps]").scroll_into_view_if_needed()
 
 
-def test_the_form_refuses_what_the_schema_forbids(platform: Platform, page: Page, keep: Any) -> None:
+def test_the_form_refuses_what_the_schema_forbids(platform: Platform, page: Page, keep: Keep) -> None:
     before = newest_run(platform)
     page.goto(f"{platform.api.url}/dags/{DAG}")
     log_in(page)

@@ -12,7 +12,8 @@ from tests.e2e.embedded_platform import Platform, read_json
 
 pytestmark = [pytest.mark.airflow, pytest.mark.tf, pytest.mark.slow]
 
-STANDALONE, CONTINUE = "pythonexpr_standalone", "pythonexpr_continue"
+STANDALONE, CONTINUE, BACK = "pythonexpr_standalone", "pythonexpr_continue", "release_rollback"
+REGISTRY = "fastnode-go/lang/python/pythonmodels/models.json"
 PASSES = {
     "num_validate_samples": 6,
     "max_recall_drop": 1,
@@ -59,6 +60,7 @@ def test_code_becomes_a_pinned_and_packed_model(platform: Platform, finished: st
     assert states["stop_server"] == "success"
     assert states["pin_model"] == states["rebuild_datadeps"] == "success"
     assert not (folder / "tmp/server.json").exists()  # the server of the run is gone
+    assert (folder / "DONE").is_file() and "The run ended well." in (folder / "reports/run.html").read_text()
     trained = platform.api.xcom(STANDALONE, finished, "train_model")
     assert trained == read_json(folder / "results/train_model.json")
     assert trained["global_step"] == 4
@@ -73,3 +75,25 @@ def test_a_finished_run_is_trained_further(platform: Platform, finished: str) ->
     run = platform.trigger(CONTINUE, run=finished, steps=3, pin=False, **PASSES)
     assert platform.wait(CONTINUE, run, 400) == "success", platform.api.task_states(CONTINUE, run)
     assert platform.api.xcom(CONTINUE, run, "continue_training")["global_step"] == 7
+    states = platform.api.task_states(CONTINUE, run)
+    assert (states["release_model"], states["pin_model"]) == ("success", "skipped")
+
+
+@pytest.mark.long
+def test_a_completion_model_is_rolled_back_and_pinned_again(platform: Platform, finished: str, product: Path) -> None:
+    first = platform.api.xcom(STANDALONE, finished, "upload_model")["model_uri"]
+    compared = {**PASSES, "max_recall_drop": 0.99}
+    again = platform.trigger(CONTINUE, run=finished, steps=1, checkout=str(product), **compared)
+    assert platform.wait(CONTINUE, again, 400) == "success", platform.api.task_states(CONTINUE, again)
+    checked = platform.api.xcom(CONTINUE, again, "check_release")
+    assert checked["compared_with"].startswith("s3://models/python-ggnn-expr-completion/")
+    assert checked["top_1_share_low"] <= checked["top_1_share"] <= checked["top_1_share_high"]
+    assert first not in (product / REGISTRY).read_text()
+    back = platform.trigger(BACK, family="pythonexpr", to=first, checkout=str(product), why="names")
+    assert platform.wait(BACK, back) == "success", platform.api.task_states(BACK, back)
+    states = platform.api.task_states(BACK, back)
+    assert (states["gematria.roll_back_model"], states["pythonexpr.rebuild_datadeps"]) == ("skipped", "success")
+    assert f"{first}/serve" in (product / REGISTRY).read_text()
+    assert first in json.dumps(read_json(product / "datadeps/manifest.json"))
+    folder = run_dir(platform.layout.config.runs_root, CONTINUE, again)
+    assert read_json(folder / "release.json")["decision"] == "rolled_back"

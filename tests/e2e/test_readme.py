@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import blocks_of_group, checkout_like, run_block
 from tests.e2e.embedded_platform import ROOT, TINY, environment_of
 
 pytestmark = [pytest.mark.airflow, pytest.mark.tf, pytest.mark.slow]
 
-MADE_HERE = {".git", ".ops", "out", "tmp", "bin", "tensorboard", "corpus", "run-db"}
-
 # `make test` is what runs this test. `make run` trains on the whole sample; here it is given a smaller request.
 NOT_RUN_AGAIN = ("make test",)
+SMALLER = {"NUM_VALIDATE_SAMPLES": "15"}  # as a person may set it; the commands stay
 
 
 def shell_blocks() -> list[str]:
@@ -32,12 +32,8 @@ def commands(block: str) -> list[str]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder that looks like the checkout and a person's environment; its platform is stopped at the end."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    for entry in ROOT.iterdir():
-        if entry.name not in MADE_HERE:
-            (folder / entry.name).symlink_to(entry)
-    environment = environment_of(folder / ".ops")
+    folder = checkout_like(tmp_path / "checkout")
+    environment = {**environment_of(folder / ".ops"), **SMALLER}
     yield folder, environment
     subprocess.run(["make", "stop"], cwd=folder, env=environment, capture_output=True, check=True)
 
@@ -62,6 +58,8 @@ def test_every_command_of_the_readme_runs(checkout: tuple[Path, dict[str, str]],
         shell = ["bash", "-euo", "pipefail", "-c", command]
         finished = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert finished.returncode == 0, f"{command}\n{finished.stdout}\n{finished.stderr}"
+    for block in blocks_of_group("readme"):  # of other pages, which go on where the README has come to
+        run_block(block, folder, environment)
     assert (folder / ".ops/demo/predictions.tfrecord").stat().st_size > 0
     assert (folder / ".ops/demo/run/reports/evaluation.html").exists()
     assert (folder / ".ops/demo/product/datadeps/data.bin").stat().st_size > 0
@@ -69,7 +67,9 @@ def test_every_command_of_the_readme_runs(checkout: tuple[Path, dict[str, str]],
 
 def test_the_readme_names_only_targets_that_exist() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    makefiles = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "pythonexpr.mk"))
+    makefiles = "".join(
+        (ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "pythonexpr.mk", "distributed.mk")
+    )
     targets = set(re.findall(r"^([a-z_]+):", makefiles, re.MULTILINE))
     named = set(re.findall(r"(?:`|^)(?:DRY_RUN=1 )?make ([a-z_]+)", text, re.MULTILINE))
     assert named

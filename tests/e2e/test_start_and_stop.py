@@ -37,7 +37,7 @@ def test_without_a_platform_there_is_nothing_to_stop(tmp_path: Path) -> None:
 def test_a_wrong_command_says_what_there_is(tmp_path: Path) -> None:
     answer = run("restart", environment_of(tmp_path))
     assert answer.returncode == 2
-    assert answer.stderr.startswith("usage: python -m ops_platform.embedded up | run [REQUEST.json] | stop | status")
+    assert answer.stderr.startswith("usage: python -m ops_platform.embedded up | run [REQUEST] | stop | status")
 
 
 def test_a_taken_port_is_a_clear_error_and_leaves_nothing(tmp_path: Path) -> None:
