@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,11 @@ def main() -> int:
         print(f"error: unknown benchmark {unknown[0]!r}\n  hint: one of {', '.join(known)}", file=sys.stderr)
         return 2
     commands = {name: [sys.executable, "-m", f"benchmarks.{name}"] for name in wanted}
-    failed = [name for name, command in commands.items() if subprocess.run(command, check=False).returncode]
+    root = FOLDER.parent
+    environment = {**os.environ, "PYTHONPATH": f"{root}:{root / 'plugins'}"}  # as make sets it
+    failed = [
+        name for name, command in commands.items() if subprocess.run(command, env=environment, check=False).returncode
+    ]
     for name in failed:
         print(f"error: benchmark {name} failed", file=sys.stderr)
     return 1 if failed else 0

@@ -26,7 +26,7 @@ from gematria_ops.data.importing import import_bhive
 from gematria_ops.formats.bhive_csv import BhiveRow, CsvLayout, read_rows
 from gematria_ops.formats.proto_codec import instruction_to_proto
 from gematria_ops.formats.protos.throughput_pb2 import BasicBlockWithThroughputProto
-from gematria_ops.formats.tfrecord import RecordWriter
+from ops_common.tfrecord import RecordWriter
 
 SAMPLE = ROOT / "tests" / "data" / "bhive" / "sample_hsw.csv"
 SOURCE = "bhive: benchmark"

@@ -144,7 +144,7 @@ def wait_until(check: Check, seconds: float, what: str) -> None:
 
 
 def half_a_day_from_now() -> str:
-    """A nightly time that tests do not live to see: at the deployment's own, the night's training would take the pool."""
+    """A nightly time that no test lives to see: the night's training would take the one slot of the pool."""
     then = datetime.now(UTC) + timedelta(hours=12)
     return f"{then.minute} {then.hour} * * *"
 
