@@ -41,7 +41,7 @@ TEXTS = HelpTexts(
             "roll_back_model",
             "report",
         ),
-        "Sweeps": ("train_configuration", "choose_survivors", "report_sweep"),
+        "Sweeps": ("sweep", "train_configuration", "choose_survivors", "report_sweep"),
         "Samples made ahead": ("generate_samples", "sync", "start_syncer", "stop_syncer"),
         "Hosts that make samples": (
             "deploy_datagen",
@@ -72,6 +72,8 @@ TEXTS = HelpTexts(
         "pin_model": "--work-dir . --checkout-dir ../product",
         "rebuild_datadeps": "--checkout-dir ../product",
         "verify_datadeps": "--checkout-dir ../product",
+        "sweep": f"--run-dir tmp/sweep --work-dir . {_CORPUS} --config-file config/fastnode/smoke.toml "
+        "--space-file config/fastnode/sample_space.toml --training-steps 60 --min-steps 20",
         "generate_samples": f"--metainfo-file out/metainfo.json {_CORPUS} --out-dir data --data-steps 1000",
         "sync": f"{_HOSTS} --local-dir data --metainfo-file out/metainfo.json",
         "start_syncer": f"--work-dir . {_HOSTS} --data-dir data",

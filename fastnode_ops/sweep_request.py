@@ -13,7 +13,7 @@ from fastnode_ops.requests import Plan, StandaloneRequest, plan_standalone
 from ops_common.config import build_config, load_config
 from ops_common.errors import ConfigError
 from ops_common.search_request import SearchRequest
-from ops_common.sweep import SweepDir
+from ops_common.sweep import Configuration, SweepDir, SweepPlan
 
 FIGURE = "validation_loss"
 """What decides: the mean loss over the held-out batches. Losses of another kind or margin cannot be compared."""
@@ -52,6 +52,29 @@ class ExpressionSweepRequest(SearchRequest):
         return self
 
 
+def plan_search(values: Mapping[str, Any], *, run_dir: Path, project_root: Path, corpus_dir: Path) -> SweepPlan:
+    """Check a request for a search on a corpus that is there, and write its plan.
+
+    Args:
+        values: The request's fields.
+        run_dir: Folder of the sweep.
+        project_root: A relative configuration file is meant from here.
+        corpus_dir: The corpus.
+
+    Raises:
+        ConfigError: A field is out of range, or a configuration has a wrong setting; the message names it.
+    """
+    request = build_config(ExpressionSweepRequest, values, where="request")
+    config_file = project_root / request.config_file
+    plan = request.plan(_points(request, config_file), FIGURE, corpus_dir=str(corpus_dir), config_file=str(config_file))
+    SweepDir(run_dir).write_plan(plan)
+    return plan
+
+
+def _points(request: ExpressionSweepRequest, config_file: Path) -> list[Configuration]:
+    return request.configurations(lambda given: load_config(ExpressionConfig, config_file, given), _RESERVED)
+
+
 def plan_sweep(values: Mapping[str, Any], *, run_dir: Path, project_root: Path, **places: Any) -> Plan:
     """Check a request for a sweep, and write its plan into the folder of the run.
 
@@ -70,7 +93,7 @@ def plan_sweep(values: Mapping[str, Any], *, run_dir: Path, project_root: Path, 
     """
     request = build_config(ExpressionSweepRequest, values, where="conf")
     config_file = project_root / request.config_file
-    points = request.configurations(lambda given: load_config(ExpressionConfig, config_file, given), _RESERVED)
+    points = _points(request, config_file)
     fixed = list(request.overrides or ())
     training = {
         **request.train_conf,

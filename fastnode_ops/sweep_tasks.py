@@ -3,6 +3,7 @@
 train_configuration  a configuration, a rung   -> its loss on held-out batches after the rung's steps
 choose_survivors     a rung                    -> who trains on
 report_sweep         all rungs                 -> reports/sweep.json and .html
+sweep                all of that in one command, without Airflow
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 from fastnode_ops.pipeline_dir import PipelineDir
 from ops_common import sweep_steps
 from ops_common.errors import DataError
-from ops_common.sweep import SweepPlan
+from ops_common.rundir import RunDir
+from ops_common.sweep import PLAN_NAME, SweepPlan
 from ops_common.sweep_steps import Result
 
 
@@ -72,7 +74,70 @@ def _train(plan: SweepPlan, folder: Path, number: int, steps: int, metainfo: Pat
         at_the_end = config.train.model_copy(update={"validation_steps": plan.rung_steps[-1]})
         config = config.model_copy(update={"train": at_the_end})
     source = ServedSamples(Path(plan.details["corpus_dir"]), server)
-    summary = train_in(place, source, config, steps=steps, model_name=f"configuration-{number}")
+    name = f"configuration-{number}"
+    summary = train_in(place, source, config, steps=steps, model_name=name, is_held_out_needed=True)
     if not math.isfinite(summary.validation_loss):
-        raise DataError(f"there is no finite {plan.figure} after {steps} steps", "does the corpus have held-out files?")
+        raise DataError(f"there is no finite {plan.figure} after {steps} steps", "a lower learning rate may help")
     return summary.validation_loss
+
+
+def sweep(
+    *,
+    run_dir: str,
+    work_dir: str,
+    corpus_dir: str,
+    config_file: str,
+    space_file: str,
+    server: str = "",
+    overrides: list[str] | None = None,
+    search: str = "random",
+    num_configurations: int = 8,
+    sweep_seed: int = 0,
+    training_steps: int = 5_000,
+    min_steps: int = 500,
+    eta: int = 3,
+) -> Result:
+    """Search for good settings: train configurations one after the other, stop the worse ones early, report all.
+
+    Args:
+        run_dir: Folder of the sweep; a sweep that was interrupted goes on there.
+        work_dir: A pipeline's folder, whose metainfo all configurations are trained with.
+        corpus_dir: Folder of the corpus.
+        config_file: TOML file with the settings that all configurations share.
+        space_file: TOML or JSON file: setting to a list of values, or to a range with low, high, scale, type and num.
+        server: Base URL of the graph data server; empty: one of this command's own.
+        overrides: Settings that replace those of the file in all configurations, as section.key=value.
+        search: grid or random.
+        num_configurations: How many a random search draws.
+        sweep_seed: Seed of a random search.
+        training_steps: Steps of a whole training.
+        min_steps: Fewest steps after which a training is stopped.
+        eta: After a rung the best one of so many trains on, to so many times as many steps.
+    """
+    from fastnode_ops.samples.metainfo import read_metainfo
+    from fastnode_ops.server.local import serving
+    from fastnode_ops.sweep_request import plan_search
+    from ops_common.config import read_values
+
+    metainfo, corpus = PipelineDir(Path(work_dir)).metainfo, Path(corpus_dir).absolute()
+    request = {
+        "config_file": config_file,
+        "overrides": overrides,
+        "space": read_values(Path(space_file)),
+        "search": search,
+        "num_configurations": num_configurations,
+        "sweep_seed": sweep_seed,
+        "training_steps": training_steps,
+        "min_steps": min_steps,
+        "eta": eta,
+    }
+    trained_with = {"corpus_dir": str(corpus), "metainfo": read_metainfo(metainfo).digest}
+    run = RunDir.create(Path(run_dir), {**request, **trained_with})
+    if not (run.path / PLAN_NAME).exists():
+        plan_search(request, project_root=Path.cwd(), corpus_dir=corpus, run_dir=run.path)
+    with serving(server, corpus) as url:
+
+        def train(plan: SweepPlan, folder: Path, number: int, steps: int) -> float:
+            return _train(plan, folder, number, steps, metainfo, url)
+
+        return sweep_steps.run_all(run_dir, train)

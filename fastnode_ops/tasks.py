@@ -26,7 +26,7 @@ The steps of a run, in order; those of the graph data server and of the release 
     upload_model              out/                  -> S3, read back                    (publish_tasks.py)
     release_model             uploaded model        -> the released one                 (release_tasks.py)
     pin_model                 uploaded model        -> the product's list of models     (publish_tasks.py)
-    train_configuration, choose_survivors, report_sweep: a search for good settings     (sweep_tasks.py)
+    sweep, train_configuration, choose_survivors, report_sweep: a search for settings   (sweep_tasks.py)
     rebuild_datadeps          list of models        -> the product's bundle of files    (publish_tasks.py)
     report                    a run                 -> reports/run.html                 (report_tasks.py)
 """
@@ -49,7 +49,7 @@ from fastnode_ops.publish_tasks import pin_model, rebuild_datadeps, upload_model
 from fastnode_ops.release_tasks import check_release, release_model, releases, roll_back_model
 from fastnode_ops.report_tasks import report
 from fastnode_ops.server_tasks import start_server, stop_server
-from fastnode_ops.sweep_tasks import choose_survivors, report_sweep, train_configuration
+from fastnode_ops.sweep_tasks import choose_survivors, report_sweep, sweep, train_configuration
 from fastnode_ops.sync_tasks import start_syncer, stop_syncer, sync
 from fastnode_ops.validation_tasks import rebuild_curated_examples, validate_attributes, validate_calls
 
@@ -89,6 +89,7 @@ __all__ = [
     "stop_datagen",
     "stop_server",
     "stop_syncer",
+    "sweep",
     "sync",
     "take_over_datagen",
     "train_configuration",
@@ -371,6 +372,7 @@ TASKS: list[Callable[..., Mapping[str, Any]]] = [
     pin_model,
     rebuild_datadeps,
     verify_datadeps,
+    sweep,
     train_configuration,
     choose_survivors,
     report_sweep,

@@ -67,6 +67,10 @@ class DataError(OpsError):
     exit_code = 4
 
 
+class NothingHeldOutError(DataError):
+    """There is nothing held out to judge a model by."""
+
+
 class ArtifactError(DataError):
     """A file that we wrote is missing, torn, or does not match its manifest."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ops_common.errors import DataError, Interrupted, NoRoomError, ServiceError
+from ops_common.errors import DataError, Interrupted, NoRoomError, NothingHeldOutError, ServiceError
 from ops_common.sweep import Outcome, SweepDir, SweepPlan, number_of
 
 logger = logging.getLogger(__name__)
@@ -21,8 +21,8 @@ Train = Callable[[SweepPlan, Path, int, int], float]
 """Given the plan, a folder, the number of a configuration and steps: trains it there until it has done so many, from
 where it stood, and returns the figure that decides."""
 
-_NOT_ITS_FAULT = (Interrupted, ServiceError, NoRoomError, KeyboardInterrupt)
-"""Faults that say nothing about a configuration: the task fails, and can be tried again."""
+_NOT_ITS_FAULT = (Interrupted, ServiceError, NoRoomError, NothingHeldOutError, KeyboardInterrupt)
+"""Faults that say nothing about a configuration: the task fails."""
 
 
 def train_one(run_dir: str, label: str, rung: int, train: Train) -> Result:

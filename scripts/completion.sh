@@ -42,7 +42,7 @@ _ops_words() {
     gematria_ops:predict-blocks) words='--asm-file --asm-syntax --bundle-dir --csv-file --elf-file --hex --num-workers --output-file --released-at --tfrecord-file --throughput-scaling --help' ;;
     gematria_ops:upload-predictions) words='--destination --model --predictions --run-dir --help' ;;
     gematria_ops:export-model) words='--bundle-dir --check-blocks --check-file --formats --output-dir --help' ;;
-    fastnode_ops) words='build-corpus build-metainfo start-server stop-server train-model continue-training compress-model convert-metainfo validate-attributes validate-calls rebuild-curated-examples check-release upload-model pin-model rebuild-datadeps verify-datadeps release-model releases roll-back-model report train-configuration choose-survivors report-sweep generate-samples sync start-syncer stop-syncer deploy-datagen datagen-status stop-datagen clean-remote plan-datagen deploy-to-host take-over-datagen end-datagen account-samples example-viewer graph-data-server' ;;
+    fastnode_ops) words='build-corpus build-metainfo start-server stop-server train-model continue-training compress-model convert-metainfo validate-attributes validate-calls rebuild-curated-examples check-release upload-model pin-model rebuild-datadeps verify-datadeps release-model releases roll-back-model report sweep train-configuration choose-survivors report-sweep generate-samples sync start-syncer stop-syncer deploy-datagen datagen-status stop-datagen clean-remote plan-datagen deploy-to-host take-over-datagen end-datagen account-samples example-viewer graph-data-server' ;;
     fastnode_ops:build-corpus) words='--corpus-dir --max-files --num-workers --sources --help' ;;
     fastnode_ops:build-metainfo) words='--corpus-dir --packages-file --server --work-dir --help' ;;
     fastnode_ops:start-server) words='--corpus-dir --num-workers --port --server --work-dir --help' ;;
@@ -63,6 +63,7 @@ _ops_words() {
     fastnode_ops:releases) words='--destination --help' ;;
     fastnode_ops:roll-back-model) words='--by --checkout-dir --destination --request --runs-dirs --to --why --help' ;;
     fastnode_ops:report) words='--run-dir --help' ;;
+    fastnode_ops:sweep) words='--config-file --corpus-dir --eta --min-steps --num-configurations --overrides --run-dir --search --server --space-file --sweep-seed --training-steps --work-dir --help' ;;
     fastnode_ops:train-configuration) words='--configuration --run-dir --rung --server --help' ;;
     fastnode_ops:choose-survivors) words='--run-dir --rung --help' ;;
     fastnode_ops:report-sweep) words='--run-dir --help' ;;

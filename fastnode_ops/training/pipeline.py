@@ -20,6 +20,7 @@ from fastnode_ops.training.files import CHECKPOINT_NAME
 from fastnode_ops.training.sources import SampleSource
 from fastnode_ops.training.train import TrainSummary, continue_training, train
 from ops_common.artifacts import read_json, write_bytes, write_json
+from ops_common.errors import NothingHeldOutError
 from ops_common.learning.checkpoints import latest_checkpoint, read_global_step
 from ops_common.rundir import first_difference
 
@@ -31,16 +32,27 @@ REPLACED_NAME = "replaced"
 
 
 def train_in(
-    place: PipelineDir, source: SampleSource, config: ExpressionConfig, *, steps: int, model_name: str
+    place: PipelineDir,
+    source: SampleSource,
+    config: ExpressionConfig,
+    *,
+    steps: int,
+    model_name: str,
+    is_held_out_needed: bool = False,
 ) -> TrainSummary:
     """Train the folder's model until `steps` updates are done; see `training.train.train`.
 
     Files are taken to be there for as many steps, when the source does not say for how many.
+
+    Raises:
+        NothingHeldOutError: There are no held-out batches though they are needed; nothing has been trained.
     """
     metainfo = read_metainfo(place.metainfo)
     source = source.with_data_steps(steps)
     _prepare(place, config, metainfo, steps, source.data_steps)
     with source.opened(metainfo, config, _num_steps_done(place)) as (feed, held_out):
+        if is_held_out_needed and not held_out:
+            raise NothingHeldOutError("there are no held-out batches to judge a training by", "take a larger corpus")
         _keep_held_out(place, held_out)
         summary = train(config, metainfo, feed, held_out, place.path, steps, model_name=model_name)
     _write_limits(place, config)
