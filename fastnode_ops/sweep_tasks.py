@@ -15,8 +15,7 @@ from pathlib import Path
 from fastnode_ops.pipeline_dir import PipelineDir
 from ops_common import sweep_steps
 from ops_common.errors import DataError
-from ops_common.rundir import RunDir
-from ops_common.sweep import PLAN_NAME, SweepPlan
+from ops_common.sweep import SweepPlan
 from ops_common.sweep_steps import Result
 
 
@@ -132,9 +131,8 @@ def sweep(
         "eta": eta,
     }
     trained_with = {"corpus_dir": str(corpus), "metainfo": read_metainfo(metainfo).digest}
-    run = RunDir.create(Path(run_dir), {**request, **trained_with})
-    if not (run.path / PLAN_NAME).exists():
-        plan_search(request, project_root=Path.cwd(), corpus_dir=corpus, run_dir=run.path)
+    places = {"run_dir": Path(run_dir), "project_root": Path.cwd(), "corpus_dir": corpus}
+    sweep_steps.plan_once(run_dir, {**request, **trained_with}, lambda: plan_search(request, **places))
     with serving(server, corpus) as url:
 
         def train(plan: SweepPlan, folder: Path, number: int, steps: int) -> float:

@@ -9,10 +9,9 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from gematria_ops.config import RunnerConfig
-from gematria_ops.data.splitting import split_file_name
 from gematria_ops.requests import Plan, TrainRequest, find_dataset
 from ops_common.config import build_config, plain_values
-from ops_common.errors import ConfigError, NothingHeldOutError
+from ops_common.errors import ConfigError
 from ops_common.run_record import describe
 from ops_common.search_request import SearchRequest
 from ops_common.sweep import SweepDir
@@ -69,15 +68,9 @@ def plan_sweep(values: Mapping[str, Any], *, project_root: Path, data_root: Path
     Raises:
         ConfigError: A field is out of range, or a configuration has a wrong setting; the message names it.
         NoDatasetYet, DataError: There is no such data set.
-        NothingHeldOutError: It has no validation blocks.
     """
     request = build_config(SweepRequest, values, where="conf")
     dataset_dir = find_dataset(data_root, request.dataset)
-    held_out = dataset_dir / split_file_name("validation")
-    if held_out.exists() and not held_out.stat().st_size:
-        raise NothingHeldOutError(
-            f"{held_out} has no blocks to judge a training by", "import with a validation percentage above 0"
-        )
     config_file = project_root / request.config_file
     fixed = list(request.overrides or ())
     base = RunnerConfig.from_toml(config_file, fixed)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from gematria_ops.dataset_settings import dataset_settings
 from ops_common import sweep_steps
-from ops_common.errors import DataError
+from ops_common.errors import DataError, NothingHeldOutError
 from ops_common.rundir import RunDir
-from ops_common.sweep import PLAN_NAME, SweepPlan
+from ops_common.sweep import SweepPlan
 from ops_common.sweep_steps import Result
 
 
@@ -54,11 +54,17 @@ def report_sweep(*, run_dir: str) -> Result:
 def _train(plan: SweepPlan, folder: Path, number: int, steps: int) -> float:
     """Train a configuration until it has done so many steps, and return the figure that decides."""
     from gematria_ops.config import RunnerConfig
+    from gematria_ops.data.dataset import split_file
     from gematria_ops.training.train import train
     from ops_common.metrics import read_metrics
 
-    run = RunDir(folder)
-    derived = dataset_settings(Path(plan.details["dataset_dir"]), run)
+    run, dataset_dir = RunDir(folder), Path(plan.details["dataset_dir"])
+    if not split_file(dataset_dir, "validation").stat().st_size:
+        raise NothingHeldOutError(
+            f"{dataset_dir} has no validation blocks to judge a training by",
+            "import with a validation percentage above 0",
+        )
+    derived = dataset_settings(dataset_dir, run)
     chosen = [*plan.details["overrides"], *plan.configuration(number).overrides]
     config = RunnerConfig.from_toml(Path(plan.details["config_file"]), [*derived, *chosen, f"num_steps={steps}"])
     if not config.validation.every_steps:  # then at the end only: the sweep needs a figure
@@ -89,7 +95,7 @@ def sweep(
     min_steps: int = 500,
     eta: int = 3,
 ) -> Result:
-    """Search for good settings: train configurations side by side, stop the worse ones early, report all.
+    """Search for good settings: train configurations one after the other, stop the worse ones early, report all.
 
     Args:
         run_dir: Folder of the sweep; a sweep that was interrupted goes on there.
@@ -120,7 +126,6 @@ def sweep(
         "min_steps": min_steps,
         "eta": eta,
     }
-    run = RunDir.create(Path(run_dir), request)
-    if not (run.path / PLAN_NAME).exists():
-        plan_sweep(request, project_root=here, data_root=here, run_dir=run.path)
+    places = {"run_dir": Path(run_dir), "project_root": here, "data_root": here}
+    sweep_steps.plan_once(run_dir, request, lambda: plan_sweep(request, **places))
     return sweep_steps.run_all(run_dir, _train)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ops_common.errors import DataError, Interrupted, NoRoomError, NothingHeldOutError, ServiceError
+from ops_common.rundir import RunDir
 from ops_common.sweep import Outcome, SweepDir, SweepPlan, number_of
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,23 @@ def report(run_dir: str) -> Result:
         written["figure"]: round(best["value"], 4),
         **{name: written[name] for name in counts},
     }
+
+
+def plan_once(run_dir: str, request: Mapping[str, Any], plan: Callable[[], object]) -> None:
+    """Plan a sweep, unless the same was planned before; a request that is refused leaves nothing in the way.
+
+    Args:
+        run_dir: Folder of the sweep.
+        request: What is asked for.
+        plan: Checks the request, and writes the plan into the folder.
+
+    Raises:
+        ConfigError: The folder is that of another sweep, or the request is refused.
+    """
+    path = Path(run_dir)
+    if not RunDir(path).request_path.exists():
+        plan()  # the request is written last: where it stands, the plan is whole
+    RunDir.create(path, request)
 
 
 def run_all(run_dir: str, train: Train) -> Result:

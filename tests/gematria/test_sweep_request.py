@@ -8,7 +8,7 @@ import pytest
 from gematria_ops.requests import NoDatasetYet
 from gematria_ops.sweep_request import plan_sweep
 from ops_common.artifacts import write_manifest
-from ops_common.errors import ConfigError, NothingHeldOutError
+from ops_common.errors import ConfigError
 from ops_common.run_record import read_record
 from ops_common.sweep import SweepDir
 
@@ -55,13 +55,6 @@ def test_a_random_search_draws_what_was_asked_for(root: Path) -> None:
     space = {"optimizer.learning_rate": {"low": 1e-4, "high": 0.1, "scale": "log"}}
     assert len(plan(root, space=space, num_configurations=5)["configurations"]) == 5
     assert len(plan(root, space={"batch.max_blocks": [1, 2]})["configurations"]) == 2  # the space has no more
-
-
-def test_without_validation_blocks_nothing_is_planned(root: Path) -> None:
-    (root / "data/blocks/validation.tfrecord").touch()
-    with pytest.raises(NothingHeldOutError, match="has no blocks to judge a training by"):
-        plan(root, space=GRID)
-    assert not (root / "run").exists()
 
 
 @pytest.mark.parametrize(

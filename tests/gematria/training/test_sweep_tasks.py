@@ -9,7 +9,7 @@ import pytest
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
 from gematria_ops import sweep_tasks, tasks  # noqa: E402
-from ops_common.errors import ConfigError, Interrupted  # noqa: E402
+from ops_common.errors import ConfigError, Interrupted, NothingHeldOutError  # noqa: E402
 from ops_common.metrics import read_metrics  # noqa: E402
 from ops_common.sweep import SweepDir  # noqa: E402
 
@@ -23,15 +23,19 @@ TINY = [
 ]
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
+def import_blocks(folder: Path, **settings: int) -> Path:
     lines = (ROOT / "tests/data/bhive/sample_hsw.csv").read_text().splitlines()[:150]
     (folder / "hsw.csv").write_text("\n".join(lines) + "\n")
     blocks = folder / "blocks"
-    tasks.import_bhive(csv_files=[str(folder / "hsw.csv")], source_names=["bhive: hsw"], dataset_dir=str(blocks))
+    csv = {"csv_files": [str(folder / "hsw.csv")], "source_names": ["bhive: hsw"]}
+    tasks.import_bhive(**csv, dataset_dir=str(blocks), **settings)
     tasks.build_vocabulary(dataset_dir=str(blocks))
     return blocks
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return import_blocks(tmp_path_factory.mktemp("data"))
 
 
 def arguments(dataset: Path, folder: Path, space: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +82,22 @@ def test_a_sweep_counts_what_failed_and_goes_on_after_an_interruption(
     assert steps == sorted(steps) and max(steps) == 8  # the second rung went on from the checkpoint of the first
     with pytest.raises(ConfigError, match="was made for something else"):
         sweep_tasks.sweep(**{**asked, "training_steps": 9})
+
+
+def test_nothing_trains_where_nothing_can_be_judged(tmp_path: Path) -> None:
+    blocks = import_blocks(tmp_path, validation_percent=0)
+    with pytest.raises(NothingHeldOutError, match="has no validation blocks to judge a training by"):
+        sweep_tasks.sweep(**arguments(blocks, tmp_path, {"optimizer.learning_rate": [0.02]}))
+    first = SweepDir(tmp_path / "run")
+    assert first.outcome(1, 0) is None and not first.folder(1).exists()
+
+
+def test_after_a_wrong_setting_the_right_one_finds_the_folder_free(dataset: Path, tmp_path: Path) -> None:
+    asked = arguments(dataset, tmp_path, {"optimizer.learning_rat": [0.02]})
+    with pytest.raises(ConfigError, match="learning_rat"):
+        sweep_tasks.sweep(**asked)
+    asked = arguments(dataset, tmp_path, {"optimizer.learning_rate": [0.02]})
+    assert sweep_tasks.sweep(**{**asked, "training_steps": 2, "min_steps": 2})["steps_spent"] == 2
 
 
 def test_going_on_from_a_rung_equals_an_uninterrupted_training(dataset: Path, tmp_path: Path) -> None:
