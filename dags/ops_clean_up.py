@@ -50,6 +50,7 @@ def ops_clean_up() -> None:
         checkpoint_days=request["checkpoint_days"],
         sample_days=request["sample_days"],
         dataset_days=request["dataset_days"],
+        release_days=request["release_days"],
         temporary_hours=request["temporary_hours"],
         open_days=request["open_days"],
         keep_newest=request["keep_newest"],

@@ -33,6 +33,12 @@ class CleanUpRequest(Section):
     dataset_days: float = Field(
         60.0, ge=0, le=36_500, description="Data sets and corpora that are older and that nothing uses go; days."
     )
+    release_days: float = Field(
+        365.0,
+        ge=0,
+        le=36_500,
+        description="How long runs of released models stay after their end though others have replaced them; days.",
+    )
     temporary_hours: float = Field(
         24.0, ge=1, le=876_000, description="Leftovers of killed writers that are older go; hours."
     )
@@ -56,14 +62,15 @@ def clean_up(
     checkpoint_days: float = 7.0,
     sample_days: float = 7.0,
     dataset_days: float = 60.0,
+    release_days: float = 365.0,
     temporary_hours: float = 24.0,
     open_days: float = 60.0,
     keep_newest: int = 7,
 ) -> dict[str, Any]:
     """Remove old runs, samples, checkpoints, data sets and leftovers, or say what would go.
 
-    What stays at any age: what the keep list names, runs that go on, runs whose model was released, the newest, and
-    what any of these was made from.
+    What stays at any age: what the keep list names, runs that go on, runs whose model is the released one or was it
+    within release_days, the newest, and what any of these was made from.
 
     Args:
         runs_root: Folder of the runs, <workflow>/<run>.
@@ -76,6 +83,7 @@ def clean_up(
         checkpoint_days: Checkpoints of runs that ended longer ago go, while the run stays; days.
         sample_days: The same for sample files; days.
         dataset_days: Data sets and corpora that are older and that nothing uses go; days.
+        release_days: How long runs of released models stay after their end though others have replaced them; days.
         temporary_hours: Leftovers of killed writers that are older go; hours.
         open_days: A run that never ended goes on for as long as it wrote within these days.
         keep_newest: The newest runs of each workflow, and the newest data sets, stay at any age.
@@ -113,6 +121,7 @@ def _rules(request: CleanUpRequest, keep_file: Path | None, destinations: Sequen
             "dataset": request.dataset_days,
             "temporary": request.temporary_hours / 24,
         },
+        release_days=request.release_days,
         open_days=request.open_days,
         keep_newest=request.keep_newest,
         keep=keep,

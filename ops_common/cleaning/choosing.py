@@ -2,7 +2,8 @@
 
 1. `kept by the list`     it is named in the keep list
 2. `goes on`              a process works in it, or it is open and was written to lately
-3. `released`             its model was published, or is one that the release history names
+3. `released`             its model was published, or is one that the release history names, and others have not
+                          replaced it for long
 4. `newest`               it is among the newest of its workflow, or of the data sets
 5. `young`                it is younger than the limit of its kind
 6. `used`                 something that stays was made from it
@@ -28,6 +29,7 @@ class Rules:
 
     Attributes:
         max_age_days: By kind, the age from which it may go; a kind that is not named stays.
+        release_days: The age from which the run of a released model that others have replaced is like any other.
         open_days: A run without a mark of its end goes on for as long as it was written to within these days.
         keep_newest: How many of the newest runs of each workflow, and of the newest data sets, stay at any age.
         keep: Names and patterns of what stays.
@@ -37,6 +39,7 @@ class Rules:
     """
 
     max_age_days: dict[Kind, float]
+    release_days: float
     open_days: float
     keep_newest: int
     keep: Sequence[str]
@@ -86,8 +89,8 @@ def choose(inventory: Inventory, rules: Rules) -> list[Verdict]:
             of_run = of_runs[item.run.path]
             if not of_run:
                 continue
-            is_past = of_run == RELEASED and item.run.path not in in_use and _is_replaced(item.run, rules)
-            reason = _reason_of_age(item, rules) if of_run == YOUNG or is_past else of_run
+            is_spare = of_run == RELEASED and item.run.path not in in_use and _is_replaced(item.run, rules)
+            reason = _reason_of_age(item, rules) if of_run == YOUNG or is_spare else of_run
         verdicts.append(Verdict(item, not reason, reason or "old"))
     return verdicts
 
@@ -104,11 +107,19 @@ def _reason_to_stay(item: Item, rules: Rules, newest: Collection[int]) -> str:
         return "kept by the list"
     if run is not None and _goes_on(run, rules):
         return GOES_ON
-    if run is not None and (run.is_released or (run.has_model and run.path.name in rules.released)):
+    if run is not None and _is_release(run, rules) and not (_is_replaced(run, rules) and _is_past(run, rules)):
         return RELEASED
     if id(item) in newest:
         return "newest"
     return _reason_of_age(item, rules)
+
+
+def _is_release(run: Run, rules: Rules) -> bool:
+    return run.is_released or (run.has_model and run.path.name in rules.released)
+
+
+def _is_past(run: Run, rules: Rules) -> bool:
+    return run.changed_at <= rules.now - rules.release_days * DAY_SECONDS
 
 
 def _is_replaced(run: Run, rules: Rules) -> bool:

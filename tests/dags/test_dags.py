@@ -164,16 +164,8 @@ BY_PEOPLE = {"approve_release", "approve_rollback"}
 OF_A_SWEEP = {*(f"rung_{n}.each_of" for n in _RUNGS), "choose_best", "train_best"}
 WITHOUT_COMMAND = {"resolve_request", "each_host", "each_share", "await_samples", *BY_PEOPLE, *OF_A_SWEEP}
 OF_ONE_HOST, OF_ONE_SHARE = "deploy_to_host", "generate_samples"
-BY_HAND = {
-    "verify-datadeps",
-    "account-samples",
-    "releases",
-    "deploy-datagen",
-    "datagen-status",
-    "stop-datagen",
-    "clean-remote",
-    "sync",
-}
+HOSTS_BY_HAND = {"deploy-datagen", "datagen-status", "stop-datagen", "clean-remote", "sync"}
+BY_HAND = {"verify-datadeps", "account-samples", "releases", "sweep"} | HOSTS_BY_HAND
 """Commands of the completion model that no workflow runs as a task."""
 HEAVY = ("tensorflow", "keras", "boto3", "botocore", "iced_x86", "matplotlib", "scipy", "pandas", "kubernetes")
 

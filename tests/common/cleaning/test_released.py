@@ -84,6 +84,27 @@ def test_checkpoints_of_a_release_go_once_others_have_replaced_it(place: Place, 
         assert (place.runs / "gematria_train" / name / "checkpoints/model.ckpt-30").exists(), name
 
 
+def test_a_year_after_a_release_was_replaced_its_run_and_data_are_like_any_other(place: Place, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    for name, days in (("first", 401), ("second", 399), ("third", 398), ("continued", 397), ("last", 396)):
+        place.run(name, days, uses={"dataset_dir": place.dataset(f"blocks-{name}", days)})
+        write_manifest_of(models / name)
+        release_model(
+            str(models), family="gematria", run=name, model_uri=str(models / name), compared_with=None, policy=None
+        )
+    place.run("newest", 0, uses={"work_dir": place.runs / "gematria_train/continued"})
+    place.dataset("newest", 0)
+    report = place.clean(destinations=[str(models)], release_days=400.0)
+    whole_runs = {name for kind, name in gone(report) if kind in ("run", "dataset")}
+    assert whole_runs == {"gematria_train/first", "blocks-first"}
+    report = place.clean(destinations=[str(models)])
+    whole_runs = {name for kind, name in gone(report) if kind in ("run", "dataset")}
+    assert whole_runs == {"gematria_train/second", "blocks-second", "gematria_train/third", "blocks-third"}
+    assert reason_of(report, "gematria_train/last") == "released"  # it is the released one now, at any age
+    assert reason_of(report, "gematria_train/continued") == "used by gematria_train/newest"
+    assert reason_of(report, "blocks-continued", "dataset") == "used by gematria_train/continued"
+
+
 def test_checkpoints_of_the_model_that_was_rolled_back_to_stay(place: Place, tmp_path: Path) -> None:
     place.run("newest", 0)
     models = tmp_path / "models"
