@@ -40,6 +40,7 @@ Task = Callable[..., Mapping[str, Any]]
 
 _SCALARS = (str, int, float, bool)
 _BUG_STATUS = 1
+_TALKATIVE = ("httpx", "botocore")  # they tell each request, and where each key was found
 
 
 def build_cli(name: str, tasks: Sequence[Task], *, about: str = "", texts: HelpTexts | None = None) -> typer.Typer:
@@ -261,6 +262,9 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LevelFormatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # no remarks about the processor
 
 
 def _escaped(text: str) -> str:

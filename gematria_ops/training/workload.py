@@ -155,7 +155,8 @@ class Validation:
             rows = usable_rows(output[:, task], labels[:, task], mask[:, task]).relative
             error = mean_absolute_percentage_error(output[rows, task], labels[rows, task])
             errors[f"validation_mape_percent_{name}"] = float("nan") if error is None else error
-        logger.info("step %d, %d held-out blocks: %s", step, len(self._chosen), errors)
+        shown = ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
+        logger.info("step %d, %d held-out blocks: %s", step, len(self._chosen), shown)
         return errors
 
 

@@ -42,6 +42,7 @@ def weigh_things(
     """
     print("printed by the task")
     os.system("echo printed by a child")  # noqa: S605 - that is what a careless library does
+    logging.getLogger("httpx").info("HTTP Request: not for people")
     logging.getLogger("task").info("logged")
     logging.getLogger("task").warning("worried")
     return {"name": name, "num_things": num_things, "share": share, "is_heavy": is_heavy, "tags": ",".join(tags or [])}
