@@ -113,7 +113,6 @@ def sweep(
         min_steps: Fewest steps after which a training is stopped.
         eta: After a rung the best one of so many trains on, to so many times as many steps.
     """
-    from fastnode_ops.samples.metainfo import read_metainfo
     from fastnode_ops.server.local import serving
     from fastnode_ops.sweep_request import plan_search
     from ops_common.config import read_values
@@ -130,7 +129,7 @@ def sweep(
         "min_steps": min_steps,
         "eta": eta,
     }
-    trained_with = {"corpus_dir": str(corpus), "metainfo": read_metainfo(metainfo).digest}
+    trained_with = {"corpus_dir": str(corpus), "metainfo": _digest_of_metainfo(metainfo, corpus)}
     places = {"run_dir": Path(run_dir), "project_root": Path.cwd(), "corpus_dir": corpus}
     sweep_steps.plan_once(run_dir, {**request, **trained_with}, lambda: plan_search(request, **places))
     with serving(server, corpus) as url:
@@ -139,3 +138,16 @@ def sweep(
             return _train(plan, folder, number, steps, metainfo, url)
 
         return sweep_steps.run_all(run_dir, train)
+
+
+def _digest_of_metainfo(path: Path, corpus_dir: Path) -> str:
+    """Return the digest of a metainfo that describes a corpus; refuse it when it describes another one."""
+    from fastnode_ops.samples.metainfo import read_metainfo
+    from fastnode_ops.statistics.resources import open_resources
+
+    metainfo = read_metainfo(path)
+    if metainfo.header.corpus_digest not in ("", open_resources(corpus_dir).digest):
+        raise DataError(
+            f"{path} describes another corpus than {corpus_dir}", "name that one, or make the metainfo anew"
+        )
+    return metainfo.digest

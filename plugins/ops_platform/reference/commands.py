@@ -73,7 +73,7 @@ _ops_words() {
 }
 
 _ops_complete() {
-  local words='' first=1 current=${COMP_WORDS[COMP_CWORD]} library=''
+  local words='' word first=1 current=${COMP_WORDS[COMP_CWORD]} library=''
   case ${COMP_WORDS[0]} in
     gematria-ops) library=gematria_ops ;;
     fastnode-ops) library=fastnode_ops ;;
@@ -90,7 +90,12 @@ _ops_complete() {
       -*) _ops_words "$library:${COMP_WORDS[first]}" ;;
     esac
   fi
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  COMPREPLY=()
+  for word in $words; do  # not `compgen -W`: zsh's does not look at what is typed already
+    case $word in
+      "$current"*) COMPREPLY+=("$word") ;;
+    esac
+  done
 }
 
 complete -o default -F _ops_complete gematria-ops fastnode-ops .venv/bin/python "$_ops_root/.venv/bin/python"

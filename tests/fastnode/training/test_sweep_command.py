@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.tf, pytest.mark.slow]
 from fastnode_ops import sweep_tasks  # noqa: E402
 from fastnode_ops.pipeline_dir import PipelineDir  # noqa: E402
 from fastnode_ops.samples.metainfo import MetaInfo  # noqa: E402
-from ops_common.errors import ArtifactError, ConfigError, Interrupted, NothingHeldOutError  # noqa: E402
+from ops_common.errors import ArtifactError, ConfigError, DataError, Interrupted, NothingHeldOutError  # noqa: E402
 from ops_common.metrics import read_metrics  # noqa: E402
 from ops_common.sweep import SweepDir, SweepPlan  # noqa: E402
 
@@ -73,6 +73,18 @@ def test_nothing_trains_where_nothing_can_be_judged(asked: dict[str, Any], tmp_p
         sweep_tasks.sweep(**{**asked, "overrides": TINY})
     folder = SweepDir(tmp_path / "run").folder(1)
     assert not list(folder.rglob("ckpt-*")) and SweepDir(tmp_path / "run").outcome(1, 0) is None
+
+
+def test_a_corpus_that_is_not_the_metainfos_is_refused(
+    asked: dict[str, Any], metainfo: MetaInfo, tmp_path: Path
+) -> None:
+    with pytest.raises(ArtifactError, match="holds no finished corpus"):
+        sweep_tasks.sweep(**{**asked, "corpus_dir": str(tmp_path / "typo")})
+    header = metainfo.header.model_copy(update={"corpus_digest": "0" * 64})
+    metainfo.model_copy(update={"header": header}).write(PipelineDir(tmp_path / "work").metainfo)
+    with pytest.raises(DataError, match="describes another corpus than"):
+        sweep_tasks.sweep(**asked)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_pipeline_without_metainfo_is_refused(asked: dict[str, Any], tmp_path: Path) -> None:
